@@ -1,0 +1,1 @@
+"""Peer discovery inside a Kubernetes cluster, over the DNS of a headless Service."""
