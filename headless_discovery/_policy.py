@@ -8,27 +8,27 @@ import attrs
 from ._errors import ConfigurationError
 
 
-def _number(policy: "Policy", attribute: "attrs.Attribute[Any]", value: object) -> None:
+def _number(_policy: "Policy", attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ConfigurationError(f"Policy: {attribute.name} must be a number, not {value!r}")
     if value < 0:
         raise ConfigurationError(f"Policy: {attribute.name} must not be negative: {value!r}")
 
 
-def _positive(policy: "Policy", attribute: "attrs.Attribute[Any]", value: float) -> None:
-    _number(policy, attribute, value)
+def _positive(_policy: "Policy", attribute: "attrs.Attribute[Any]", value: float) -> None:
+    _number(_policy, attribute, value)
     if value == 0:
         raise ConfigurationError(f"Policy: {attribute.name} must be more than 0")
 
 
-def _count(policy: "Policy", attribute: "attrs.Attribute[Any]", value: object) -> None:
+def _count(_policy: "Policy", attribute: "attrs.Attribute[Any]", value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(
             f"Policy: {attribute.name} must be a whole number from 1 on, not {value!r}"
         )
 
 
-def _on_empty(policy: "Policy", attribute: "attrs.Attribute[Any]", value: object) -> None:
+def _on_empty(_policy: "Policy", _attribute: "attrs.Attribute[Any]", value: object) -> None:
     if value not in ("grace", "keep", "clear"):
         raise ConfigurationError(
             f'Policy: on_empty must be "grace", "keep" or "clear", not {value!r}'
