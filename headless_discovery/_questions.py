@@ -1,0 +1,516 @@
+"""A lookup: what to ask about a Service, and what the answers mean. Pure.
+
+`lookup` is a generator: it yields lists of questions that may be asked side by side, is sent their
+replies in the same order, and returns an outcome. It knows no socket, clock or thread.
+
+The order of things: SRV names the pods and, by its glue, gives their addresses, in one question.
+Where it cannot serve (a Service without ports, an answer too large), A and AAAA give the members
+and each new address is asked for its name. What cannot be had makes the outcome `Unknown`; nothing
+is guessed, and an incomplete set is never passed off as complete.
+"""
+
+import socket  # for inet_pton alone
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Literal
+
+import attrs
+
+from ._endpoint import Endpoint, dashed
+from ._errors import LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
+from ._exchange import Question, Reply, incomplete
+from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
+from ._service import ServiceName
+from ._wire import Answer, Type
+
+Family = Literal["prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6", "any"]
+Records = Literal["auto", "address"]
+FAMILIES: tuple[Family, ...] = ("prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6", "any")
+RECORDS: tuple[Records, ...] = ("auto", "address")
+
+_WELL_BELOW = 0.5
+"""SRV is tried again once the set is smaller than this share of the one that did not fit."""
+
+
+@attrs.frozen
+class Wanted:
+    """What the caller asked for."""
+
+    service: ServiceName
+    port: str | int | None = None
+    protocol: str = "tcp"
+    family: Family = "prefer-ipv4"
+    records: Records = "auto"
+
+    @property
+    def name(self) -> str:
+        """Where the pods of the port are: rows of the port's own name, or of the Service."""
+        if isinstance(self.port, str):
+            return f"_{self.port}._{self.protocol}.{self.service}"
+        return str(self.service)
+
+    @property
+    def types(self) -> tuple[Type, ...]:
+        """The address types to ask for, the preferred one first."""
+        return {
+            "prefer-ipv4": (Type.A, Type.AAAA),
+            "prefer-ipv6": (Type.AAAA, Type.A),
+            "ipv4": (Type.A,),
+            "ipv6": (Type.AAAA,),
+            "any": (Type.A, Type.AAAA),
+        }[self.family]
+
+    @property
+    def needed(self) -> Type | None:
+        """The family without which nothing can be said: asked alone, or preferred."""
+        return None if self.family == "any" else self.types[0]
+
+
+@attrs.define
+class Memory:
+    """What one lookup leaves for the next of the same `Wanted`."""
+
+    names: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """By address: names that DNS gave for it, so that each address is asked once."""
+    addresses: dict[Type, tuple[str, ...]] = attrs.field(factory=dict)
+    """The last addresses of each family, for when that family alone fails."""
+    targets: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """The last addresses of SRV targets that came without glue, likewise."""
+    too_large: int | None = None
+    """How many pods there were when SRV did not fit."""
+    in_use: Type | None = None
+    """The family that pods without host names were listed by (`_one_family`)."""
+
+
+Lookup = Generator[list[Question], Sequence[Reply], Outcome]
+Members = dict[str, tuple[str, ...]]
+"""Addresses by pod name."""
+
+
+class _StopError(Exception):
+    """The outcome is settled: leaves the steps of a lookup early."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+def lookup(wanted: Wanted, memory: Memory) -> Lookup:
+    """One lookup of one Service."""
+    try:
+        if wanted.records == "address" or memory.too_large is not None:
+            return (yield from _by_addresses(wanted, memory))
+        return (yield from _by_services(wanted, memory))
+    except _StopError as stop:
+        return stop.outcome
+
+
+# SRV: names, ports and addresses in one answer.
+
+
+def _by_services(wanted: Wanted, memory: Memory) -> Lookup:
+    [reply] = yield [Question(wanted.name, Type.SRV)]
+    answer = _answer(reply)
+    _check_headless(wanted, answer)
+    if answer.truncated:
+        return (yield from _by_addresses(wanted, memory, services=answer))
+    if answer.services:
+        return (yield from _from_services(wanted, memory, answer))
+    if isinstance(wanted.port, str):
+        return (yield from _diagnose(wanted, answer))
+    if answer.rcode == "NXDOMAIN":
+        return _empty(wanted, [answer])
+    return (yield from _by_addresses(wanted, memory))
+
+
+def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
+    ports: dict[str, set[int]] = {}
+    for target, number in answer.services:
+        if not wanted.service.owns(target):
+            return Unknown(
+                LookupFailed(
+                    f"asked for {wanted.name}. SRV and got the target {target}, which is not a "
+                    f"name below {wanted.service}: is cluster_domain right?",
+                    name=wanted.name,
+                )
+            )
+        ports.setdefault(target, set()).update({number} - {0})  # kube-dns: 0 is no port
+    members = {target: answer.glue.get(target, ()) for target in ports}
+    ttl = answer.ttl
+    bare = [target for target, addresses in members.items() if not addresses]
+    if bare:
+        asked, extra = yield from _ask_targets(wanted, memory, bare)
+        members |= asked
+        ttl = min(ttl, extra)
+    return _found(wanted, memory, members, ports, ttl)
+
+
+def _ask_targets(
+    wanted: Wanted, memory: Memory, targets: Sequence[str]
+) -> Generator[list[Question], Sequence[Reply], tuple[Members, int]]:
+    """The addresses of SRV targets that came without glue, and the smallest TTL."""
+    questions = [Question(target, rdtype) for target in targets for rdtype in wanted.types]
+    replies = yield questions
+    members: dict[str, list[str]] = {target: [] for target in targets}
+    ttl = 2**31
+    for question, reply in zip(questions, replies, strict=True):
+        if isinstance(reply, Answer):
+            members[question.name] += reply.addresses
+            ttl = min(ttl, reply.ttl)
+            continue
+        kept = [
+            address
+            for address in memory.targets.get(question.name, ())
+            if _family(address) is question.rdtype
+        ]
+        if not kept and wanted.needed in (question.rdtype, None):
+            raise _StopError(Unknown(reply))
+        members[question.name] += kept
+    memory.targets = {target: tuple(addresses) for target, addresses in members.items()}
+    return dict(memory.targets), ttl
+
+
+# A and AAAA: the members, whose names are then asked for.
+
+
+def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None) -> Lookup:
+    """``services`` is the part of an SRV answer that came, if it was just asked for."""
+    questions = [Question(wanted.name, rdtype) for rdtype in wanted.types]
+    ports_wanted = memory.too_large is not None and not isinstance(wanted.port, int)
+    if ports_wanted and services is None:
+        # A part is enough to learn the port's number, so it is not asked for over TCP.
+        questions.append(Question(wanted.name, Type.SRV, tcp=False))
+    replies = yield questions
+    if len(replies) > len(wanted.types):
+        services = _answer(replies[-1])
+        _check_headless(wanted, services)
+    published, ttl = yield from _published(wanted, memory, replies)
+    known = _from_glue(services, published)
+    if wanted.records == "address":
+        names = yield from _dashed_names(wanted, memory, published)
+    else:
+        names = yield from _names(wanted, memory, published, known)
+    _remember_size(memory, services, len(published))
+    members: dict[str, list[str]] = {}
+    for address in published:
+        for name in names[address]:
+            members.setdefault(name, []).append(address)
+    number = _common_port(wanted, services)
+    ports = {name: {number} if number else set() for name in members}
+    return _found(
+        wanted, memory, {name: tuple(found) for name, found in members.items()}, ports, ttl
+    )
+
+
+def _published(
+    wanted: Wanted, memory: Memory, replies: Sequence[Reply]
+) -> Generator[list[Question], Sequence[Reply], tuple[list[str], int]]:
+    """The published addresses of all families asked, and the smallest TTL."""
+    answers: dict[Type, Answer] = {}
+    addresses: list[str] = []
+    failed: list[LookupFailed] = []
+    for rdtype, reply in zip(wanted.types, replies, strict=False):
+        if not isinstance(reply, Answer):
+            last = memory.addresses.get(rdtype, ())
+            if not last and wanted.needed is rdtype:
+                raise _StopError(Unknown(reply))
+            failed.append(reply)
+            addresses += last
+            continue
+        _check_headless(wanted, reply)
+        if reply.truncated:
+            raise _StopError(Unknown(incomplete(Question(wanted.name, rdtype), reply)))
+        answers[rdtype] = reply
+        addresses += reply.addresses
+    if addresses:
+        memory.addresses |= {rdtype: answer.addresses for rdtype, answer in answers.items()}
+        ttls = [answer.ttl for answer in answers.values() if answer.addresses]
+        return addresses, min(ttls or [answer.ttl for answer in answers.values()])
+    if failed and not any(answer.rcode == "NXDOMAIN" for answer in answers.values()):
+        raise _StopError(Unknown(failed[0]))
+    memory.addresses.clear()
+    if isinstance(wanted.port, str):
+        raise _StopError((yield from _diagnose(wanted, *answers.values())))
+    raise _StopError(_empty(wanted, answers.values()))
+
+
+def _from_glue(services: Answer | None, published: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Names by address, for the SRV targets that came with glue before the answer was cut."""
+    names: dict[str, tuple[str, ...]] = {}
+    for target, addresses in services.glue.items() if services is not None else ():
+        for address in addresses:
+            names[address] = (*names.get(address, ()), target)
+    return {address: names[address] for address in published if address in names}
+
+
+def _names(
+    wanted: Wanted,
+    memory: Memory,
+    published: Sequence[str],
+    known: Mapping[str, tuple[str, ...]],
+) -> Generator[list[Question], Sequence[Reply], Mapping[str, tuple[str, ...]]]:
+    """A name for every address: learnt before, from glue, from PTR, or dashed and confirmed."""
+    names = {a: n for a, n in memory.names.items() if a in set(published)}
+    new = [address for address in published if address not in names and address not in known]
+    failure: LookupFailed | None = None
+    if new:
+        replies = yield [Question(_reverse(address), Type.PTR) for address in new]
+        for address, reply in zip(new, replies, strict=True):
+            if isinstance(reply, Answer):
+                below = tuple(name for name in reply.pointers if wanted.service.owns(name))
+                if below:
+                    names[address] = below
+            else:
+                failure = reply
+    memory.names = {**names, **known}
+    nameless = [address for address in new if address not in names]
+    if nameless and failure is None:
+        yield from _confirm_dashed(wanted, memory, nameless)
+        nameless = [address for address in nameless if address not in memory.names]
+    if nameless:
+        raise _StopError(Unknown(failure or _no_name(wanted, nameless[0])))
+    return memory.names
+
+
+def _dashed_names(
+    wanted: Wanted, memory: Memory, published: Sequence[str]
+) -> Generator[list[Question], Sequence[Reply], Mapping[str, tuple[str, ...]]]:
+    """``records="address"``: the caller promises that no pod has a host name.
+
+    Whether the Service is headless at all shows only where a family has one address: a virtual
+    IP has no dashed name, so that name is asked for, once (CoreDNS behaviour).
+    """
+    for rdtype in wanted.types:
+        alone = [address for address in published if _family(address) is rdtype]
+        if len(alone) == 1 and alone[0] not in memory.names:
+            gone = yield from _confirm_dashed(wanted, memory, alone)
+            if gone:
+                raise _StopError(
+                    Wrong(
+                        NotHeadless(
+                            f"{wanted.service} has one address, {alone[0]}, and no name "
+                            f"{dashed(alone[0])}.{wanted.service}: a ClusterIP Service's virtual "
+                            f"IP, not a pod's. Set clusterIP: None to make it headless (or, if "
+                            f'its pods have host names, leave out records="address")'
+                        )
+                    )
+                )
+    return {address: (_dashed_name(wanted, address),) for address in published}
+
+
+def _confirm_dashed(
+    wanted: Wanted, memory: Memory, addresses: Sequence[str]
+) -> Generator[list[Question], Sequence[Reply], list[str]]:
+    """Asks whether each address has its dashed name; returns those of which DNS says no."""
+    replies = yield [
+        Question(_dashed_name(wanted, address), _family(address)) for address in addresses
+    ]
+    gone: list[str] = []
+    for address, reply in zip(addresses, replies, strict=True):
+        if not isinstance(reply, Answer):
+            raise _StopError(Unknown(reply))
+        if address in reply.addresses:
+            memory.names[address] = (_dashed_name(wanted, address),)
+        else:
+            gone.append(address)
+    return gone
+
+
+def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
+    """The port's number from the SRV records that came, if they agree."""
+    if services is None or isinstance(wanted.port, int):
+        return None
+    numbers = {number for _, number in services.services if number}
+    if len(numbers) == 1:
+        return numbers.pop()
+    if isinstance(wanted.port, str):
+        raise _StopError(Unknown(incomplete(Question(wanted.name, Type.SRV), services)))
+    return None
+
+
+def _remember_size(memory: Memory, services: Answer | None, size: int) -> None:
+    """SRV did not fit: addresses are asked first, until the set is well below this size."""
+    if memory.too_large is not None:
+        if size < memory.too_large * _WELL_BELOW:
+            memory.too_large = None
+    elif services is not None:
+        memory.too_large = size
+
+
+# A named port that DNS does not know.
+
+
+def _diagnose(wanted: Wanted, *negatives: Answer) -> Lookup:
+    """No such port name, no pods, or another kind of Service? Asks at the Service's own name."""
+    name = str(wanted.service)
+    replies = yield [Question(name, rdtype) for rdtype in (Type.SRV, Type.A, Type.AAAA)]
+    answers = [reply for reply in replies if isinstance(reply, Answer)]
+    for answer in answers:
+        _check_headless(wanted, answer)
+    if any(not answer.negative for answer in answers):
+        numbers = sorted({str(number) for answer in answers for _, number in answer.services})
+        return Wrong(
+            NoSuchPort(
+                f"{wanted.service} has pods, but no port named {wanted.port!r} over "
+                f"{wanted.protocol.upper()} (asked for {wanted.name}.); the port numbers that "
+                f"DNS shows: {', '.join(numbers) or 'none'}. Compare with kubectl get "
+                f"endpointslices -n {wanted.service.namespace} -l kubernetes.io/service-name="
+                f"{wanted.service.service} -o yaml; if the port is new, caches may differ for "
+                f"some seconds"
+            )
+        )
+    if all(answer.rcode != "NXDOMAIN" for answer in answers):
+        for reply in replies:
+            if not isinstance(reply, Answer):
+                return Unknown(reply)
+    return _empty(wanted, [*negatives, *answers])
+
+
+# What the answers mean.
+
+
+def _answer(reply: Reply) -> Answer:
+    if isinstance(reply, Answer):
+        return reply
+    raise _StopError(Unknown(reply))
+
+
+def _check_headless(wanted: Wanted, answer: Answer) -> None:
+    """An SRV target that is the Service itself is a ClusterIP, a CNAME an ExternalName."""
+    service = str(wanted.service)
+    if answer.alias is not None:
+        raise _StopError(
+            Wrong(
+                NotHeadless(
+                    f"{service} is an ExternalName Service: an alias of {answer.alias}, with no "
+                    f"pods of its own. Look that name up, or make a headless Service "
+                    f"(clusterIP: None) with a selector"
+                )
+            )
+        )
+    if any(target == service for target, _ in answer.services):
+        virtual = ", ".join(answer.glue.get(service, ())) or "not told"
+        raise _StopError(
+            Wrong(
+                NotHeadless(
+                    f"{service} is a ClusterIP Service: DNS gives its virtual IP ({virtual}) and "
+                    f"no pods. Set clusterIP: None (it cannot be changed in place: make a second "
+                    f"Service with the same selector)"
+                )
+            )
+        )
+
+
+def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
+    answers = list(answers)
+    service = wanted.service
+    if any(answer.rcode == "NXDOMAIN" for answer in answers):
+        said = "NXDOMAIN, which is DNS's answer to 'no such Service' and to 'no ready pod' alike"
+    else:
+        said = "no addresses"
+    return Empty(
+        ttl=min(answer.ttl for answer in answers),
+        error=NoEndpoints(
+            f"no endpoints of {service}: asked for {wanted.name}. and got {said}. See kubectl "
+            f"get endpointslices -n {service.namespace} -l kubernetes.io/service-name="
+            f"{service.service}; if pods are listed there as not ready, look at their readiness "
+            f"probe; if they must find one another before they are ready, set "
+            f"publishNotReadyAddresses: true on the Service"
+        ),
+    )
+
+
+def _found(
+    wanted: Wanted,
+    memory: Memory,
+    members: Mapping[str, tuple[str, ...]],
+    ports: Mapping[str, set[int]],
+    ttl: int,
+) -> Outcome:
+    kept = _of_family(wanted, memory, members)
+    if not kept:
+        asked = " or ".join(rdtype.name for rdtype in wanted.types)
+        return Empty(
+            ttl,
+            NoEndpoints(
+                f"{wanted.service} has {len(members)} pods, none of them with an address of "
+                f"family={wanted.family!r} (no {asked} record): ask for family='any'"
+            ),
+        )
+    # One port number for each pod and all is well; several mean that the Service has several.
+    one_port = all(len(numbers) < 2 for numbers in ports.values())
+    endpoints: list[Endpoint] = []
+    for name, addresses in kept.items():
+        if isinstance(wanted.port, int):
+            endpoints.append(Endpoint(name, addresses, wanted.port))
+        elif wanted.port is None:
+            number = next(iter(ports[name]), None) if one_port else None
+            endpoints.append(Endpoint(name, addresses, number, identity=(name, "")))
+        else:
+            for rank, port in enumerate(sorted(ports[name]) or [None]):
+                # The lowest number is the port asked for; further ones are told from it.
+                asked_for = wanted.port if rank == 0 else f"{wanted.port}:{port}"
+                endpoints.append(Endpoint(name, addresses, port, identity=(name, asked_for)))
+    endpoints.sort(key=lambda endpoint: endpoint.identity)
+    return Found(tuple(endpoints), ttl)
+
+
+def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, tuple[str, ...]]) -> Members:
+    """The addresses that the caller wants, the preferred family first, the lowest first."""
+    types = wanted.types
+    kept: Members = {}
+    for name, addresses in members.items():
+        ranked = sorted(
+            (types.index(family), _packed(address), address)
+            for address in addresses
+            if (family := _family(address)) in types
+        )
+        if ranked:
+            kept[name] = tuple(address for _, _, address in ranked)
+    return _one_family(wanted, memory, kept) if wanted.family.startswith("prefer") else kept
+
+
+def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
+    """A dual-stack Deployment publishes each pod twice, under two dashed names.
+
+    One family is used of those: the preferred one if it has at least as many as the other, or was
+    in use and still has half as many. A pod with a host name has both under one name, and stays.
+    """
+    preferred, other = wanted.types
+    by_family: dict[Type, list[str]] = {preferred: [], other: []}
+    for name, addresses in members.items():
+        label = name.partition(".")[0]
+        for address in addresses:
+            if label == dashed(address):
+                by_family[_family(address)].append(name)
+    count, count_other = len(by_family[preferred]), len(by_family[other])
+    enough = 2 * count >= count_other if memory.in_use is preferred else count >= count_other
+    memory.in_use = preferred if enough else other
+    left_out = set(by_family[other if enough else preferred])
+    return {name: addresses for name, addresses in members.items() if name not in left_out}
+
+
+def _family(address: str) -> Type:
+    return Type.AAAA if ":" in address else Type.A
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def _dashed_name(wanted: Wanted, address: str) -> str:
+    return f"{dashed(address)}.{wanted.service}"
+
+
+def _reverse(address: str) -> str:
+    """The name of an address's PTR record (RFC 1035, 3.5; RFC 3596, 2.5)."""
+    if ":" in address:
+        return ".".join(reversed(_packed(address).hex())) + ".ip6.arpa"
+    return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+def _no_name(wanted: Wanted, address: str) -> LookupFailed:
+    return LookupFailed(
+        f"{address} is a pod of {wanted.service}, but DNS gives no name for it: neither PTR "
+        f"{_reverse(address)}. nor {_dashed_name(wanted, address)}. names it. It may just have "
+        f"left; if this stays, give the Service a port, so that SRV records name its pods",
+        name=wanted.name,
+    )

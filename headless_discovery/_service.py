@@ -1,0 +1,171 @@
+"""ServiceName: every spelling of a Service's name, and where its missing parts come from.
+
+It knows the grammar of names and nothing of DNS messages.
+"""
+
+import re
+from typing import Self
+
+import attrs
+
+from ._errors import ConfigurationError
+from ._surroundings import NAMESPACE_FILE, Surroundings
+
+DEFAULT_DOMAIN = "cluster.local"
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_DOMAIN_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST_NAME = 253
+_LONGEST_PREFIX = len(f"_{'p' * 63}._sctp.")
+
+
+@attrs.frozen
+class ServiceName:
+    """A Service's full name: ``<service>.<namespace>.svc.<domain>``, all in lower case."""
+
+    service: str
+    namespace: str
+    domain: str = DEFAULT_DOMAIN
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        namespace: str | None = None,
+        cluster_domain: str | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> Self:
+        """Reads ``svc``, ``svc.ns``, ``svc.ns.svc`` or ``svc.ns.svc.<domain>``.
+
+        A final dot and capital letters do not matter. What the name leaves out comes from the
+        arguments, else from the surroundings (by default those of this process); the domain is
+        ``cluster.local`` if nobody says another. Raises `ConfigurationError` for a name that is
+        not one, a namespace that nobody says, and a part that is said twice, differently.
+        """
+        if not isinstance(text, str):
+            raise ConfigurationError(f"service must be text such as 'web' or 'web.shop': {text!r}")
+        if surroundings is None:
+            surroundings = Surroundings.read()
+        said_namespace: str | None = None
+        said_domain: str | None = None
+        match text.lower().removesuffix(".").split("."):
+            case [service]:
+                pass
+            case [service, said_namespace]:
+                pass
+            case [service, said_namespace, "svc"]:
+                pass
+            case [service, said_namespace, "svc", *domain]:
+                said_domain = ".".join(domain)
+            case _:
+                raise ConfigurationError(
+                    f"service={text!r} is not a Service's name: it may be 'svc', 'svc.namespace', "
+                    f"'svc.namespace.svc' or 'svc.namespace.svc.cluster.local'"
+                )
+        _check_label("service", service)
+        return cls(
+            service,
+            _check_label(
+                "namespace",
+                _one_of("namespace", said_namespace, namespace, text)
+                or _found_namespace(text, surroundings),
+            ),
+            _check_domain(
+                _one_of("cluster_domain", said_domain, cluster_domain, text)
+                or surroundings.resolv_conf.cluster_domain
+                or DEFAULT_DOMAIN,
+                service=text,
+            ),
+        )
+
+    def __str__(self) -> str:
+        """The full name, without the final dot."""
+        return f"{self.service}.{self.namespace}.svc.{self.domain}"
+
+    def owns(self, name: str) -> bool:
+        """Whether a name (lower case, no final dot) is one of this Service's pods'."""
+        return name.endswith(f".{self}")
+
+    def serves(self, owner: str) -> bool:
+        """Whether an SOA's owner shows that the server speaks for this cluster's domain."""
+        return owner == self.domain or owner.endswith(f".{self.domain}")
+
+
+def _one_of(argument: str, in_name: str | None, given: str | None, text: str) -> str | None:
+    if given is None:
+        return in_name
+    if not isinstance(given, str):
+        raise ConfigurationError(f"{argument} must be text, not {given!r}")
+    given = given.lower().removesuffix(".")
+    if in_name is not None and in_name != given:
+        raise ConfigurationError(
+            f"{argument}={given!r} contradicts service={text!r}, which says {in_name!r}: "
+            f"say it once"
+        )
+    return given
+
+
+def _found_namespace(text: str, surroundings: Surroundings) -> str:
+    found = surroundings.namespace
+    if not found:
+        raise ConfigurationError(
+            f"no namespace for service={text!r}: give namespace=..., write "
+            f"'{text}.<namespace>', or set $POD_NAMESPACE (tried that, {NAMESPACE_FILE} and "
+            f"the search list of resolv.conf)"
+        )
+    return found.lower()
+
+
+def _check_label(argument: str, label: str) -> str:
+    if not _LABEL.fullmatch(label):
+        raise ConfigurationError(
+            f"{argument}={label!r} is not a DNS label: 1 to 63 letters, digits and dashes, "
+            f"with no dash at either end"
+        )
+    return label
+
+
+def _check_domain(domain: str, *, service: str) -> str:
+    if not all(_DOMAIN_LABEL.fullmatch(label) for label in domain.split(".")):
+        raise ConfigurationError(
+            f"cluster_domain={domain!r} is not a DNS name such as 'cluster.local'"
+        )
+    if len(domain) > _LONGEST_NAME - _LONGEST_PREFIX - len("s.n.svc."):
+        raise ConfigurationError(
+            f"cluster_domain={domain!r} leaves no room for names below it (service={service!r})"
+        )
+    return domain
+
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def check_port(port: object) -> str | int | None:
+    """The ``port`` argument in its normal form; raises `ConfigurationError`."""
+    match port:
+        case None:
+            return None
+        case bool():
+            pass
+        case int():
+            if 1 <= port <= 65535:
+                return port
+        case str():
+            name = port.lower()
+            if name.isdigit():
+                raise ConfigurationError(
+                    f"port={port!r} is text: give the number {port}, or the name of a port"
+                )
+            if _LABEL.fullmatch(name):
+                return name
+    raise ConfigurationError(
+        f"port must be a port's name such as 'http', a number from 1 to 65535, or None, "
+        f"not {port!r}"
+    )
+
+
+def check_protocol(protocol: object) -> str:
+    """The ``protocol`` argument in its normal form; raises `ConfigurationError`."""
+    if isinstance(protocol, str) and protocol.lower() in PROTOCOLS:
+        return protocol.lower()
+    raise ConfigurationError(f"protocol must be 'tcp', 'udp' or 'sctp', not {protocol!r}")

@@ -1,0 +1,358 @@
+"""Resolver: sockets, and which name servers to use. It runs lookups and decides nothing.
+
+What to send, whom to ask next and what a reply means is decided in `_exchange` and `_questions`;
+here bytes go out and come in, and time runs out.
+"""
+
+import collections
+import contextlib
+import ipaddress
+import math
+import os
+import re
+import selectors
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from ._clock import Clock
+from ._errors import ConfigurationError
+from ._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server, ask
+from ._outcomes import Outcome
+from ._questions import Lookup
+from ._service import ServiceName
+from ._surroundings import RESOLV_CONF, ResolvConf, read_text
+from ._wire import is_reply
+
+NAMESERVER_VARIABLE = "HEADLESS_DISCOVERY_NAMESERVER"
+_AT_MOST_IN_FLIGHT = 64
+_STOP_CHECK = 0.05
+"""Seconds: how soon a lookup under way notices that nobody wants it any more."""
+
+
+@attrs.define
+class Traffic:
+    """What one lookup put on the wire."""
+
+    udp: int = 0
+    tcp: int = 0
+
+    def count(self, send: Send) -> None:
+        """One more message."""
+        if send.tcp:
+            self.tcp += 1
+        else:
+            self.udp += 1
+
+
+class Resolver:
+    """Which name servers to ask, and the limits of one lookup.
+
+    ``nameservers``: addresses such as ``"10.96.0.10"``, ``"127.0.0.1:5353"`` or
+    ``"[fd00::a]:53"``. By default those of ``$HEADLESS_DISCOVERY_NAMESERVER`` (separated by
+    commas), else those of resolv.conf, which is read again when it has changed. ``timeout``:
+    seconds to wait for one answer. ``lifetime``: seconds for all the questions of a lookup.
+    ``edns``: the UDP payload size offered, 1232 bytes by default (RFC 6891; DNS flag day 2020).
+
+    Raises `ConfigurationError` for a wrong argument. It holds no socket between lookups, so it
+    may be shared by threads, and survives a fork.
+    """
+
+    def __init__(
+        self,
+        nameservers: Sequence[str] | None = None,
+        *,
+        timeout: float = 2,
+        lifetime: float = 5,
+        edns: int = 1232,
+    ) -> None:
+        self.timeout = _seconds("timeout", timeout)
+        self.lifetime = _seconds("lifetime", lifetime)
+        if isinstance(edns, bool) or not isinstance(edns, int) or not 512 <= edns <= 65535:
+            raise ConfigurationError(f"edns must be a number of bytes, 512 to 65535, not {edns!r}")
+        self.edns = edns
+        self._given = None if nameservers is None else _given_servers(nameservers)
+        self._resolv_conf = _Watched(RESOLV_CONF)
+
+    def __repr__(self) -> str:
+        given = None if self._given is None else [str(server) for server in self._given]
+        return (
+            f"Resolver({given}, timeout={self.timeout:g}, lifetime={self.lifetime:g}, "
+            f"edns={self.edns})"
+        )
+
+    def servers(self) -> tuple[Server, ...]:
+        """The name servers to ask now, in order; raises `ConfigurationError` if there are none."""
+        if self._given is not None:
+            return self._given
+        if variable := os.environ.get(NAMESERVER_VARIABLE):
+            return tuple(
+                parse_server(text, argument=f"${NAMESERVER_VARIABLE}")
+                for text in variable.split(",")
+            )
+        conf = ResolvConf.parse(self._resolv_conf.text() or "")
+        if not conf.nameservers:
+            raise ConfigurationError(
+                f"no name server: {RESOLV_CONF} names none. Inside a pod it names the cluster's; "
+                f"elsewhere give Resolver(['10.96.0.10']) or set ${NAMESERVER_VARIABLE}"
+            )
+        return tuple(parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers)
+
+    def run(
+        self,
+        lookup: Lookup,
+        service: ServiceName,
+        clock: Clock,
+        *,
+        traffic: Traffic | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Outcome:
+        """Runs a lookup to its outcome, within `lifetime` seconds.
+
+        ``stop`` is asked now and then; once it is true the lookup ends as if time were over.
+        """
+        servers = self.servers()
+        traffic = Traffic() if traffic is None else traffic
+        deadline = clock.now() + self.lifetime
+        replies: list[Reply] | None = None
+        while True:
+            try:
+                # A generator is started by sending it nothing.
+                questions = next(lookup) if replies is None else lookup.send(replies)
+            except StopIteration as done:
+                outcome: Outcome = done.value
+                return outcome
+            asks = [ask(question, service, servers, self.edns) for question in questions]
+            replies = self.converse(asks, clock, deadline, traffic, stop)
+
+    def converse(
+        self,
+        asks: Iterable[Asking],
+        clock: Clock,
+        deadline: float,
+        traffic: Traffic,
+        stop: Callable[[], bool],
+    ) -> list[Reply]:
+        """Runs these conversations side by side until each has its reply."""
+        conversations = [_Conversation(asking) for asking in asks]
+        waiting = collections.deque(conversations)
+        with selectors.DefaultSelector() as selector:
+            going = _Going(selector, traffic, self.timeout, clock.now(), deadline)
+            try:
+                while True:
+                    if stop():
+                        going.deadline = going.now
+                    while waiting and len(selector.get_map()) < _AT_MOST_IN_FLIGHT:
+                        waiting.popleft().go_on(None, going)
+                    if not selector.get_map():
+                        return [conversation.reply for conversation in conversations]
+                    active: list[_Conversation] = [key.data for key in selector.get_map().values()]
+                    pause = min(conversation.until for conversation in active) - going.now
+                    ready = selector.select(min(max(pause, 0), _STOP_CHECK))
+                    going.now = clock.now()
+                    for key, _ in ready:
+                        key.data.receive(going)
+                    for conversation in active:
+                        conversation.check_time(going)
+            finally:
+                for conversation in conversations:
+                    conversation.hang_up(going)
+
+
+@attrs.define
+class _Going:
+    """What the conversations of one round share."""
+
+    selector: selectors.BaseSelector
+    traffic: Traffic
+    timeout: float
+    now: float
+    deadline: float
+
+
+class _Conversation:
+    """One question's generator, and the socket of what it is sending at the moment."""
+
+    reply: Reply
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._socket: socket.socket | None = None
+        self._unsent = b""
+        self._received = bytearray()
+        self._send: Send
+        self.until = 0.0
+        """When to give up waiting for what was sent."""
+
+    def hang_up(self, going: _Going) -> None:
+        """Closes the socket, if there is one."""
+        if self._socket is not None:
+            going.selector.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def go_on(self, came: bytes | NoReply | None, going: _Going) -> None:
+        """Hands over what came, and sends what is to be sent next."""
+        while True:
+            self.hang_up(going)
+            try:
+                # A generator is started by sending it nothing.
+                self._send = next(self._asking) if came is None else self._asking.send(came)
+            except StopIteration as done:
+                self.reply = done.value
+                return
+            if going.now >= going.deadline:
+                came = OUT_OF_TIME
+                continue
+            self.until = min(going.now + going.timeout, going.deadline)
+            going.traffic.count(self._send)
+            try:
+                self._open(going.selector)
+            except OSError as error:
+                came = _failed(error)
+            else:
+                return
+
+    def check_time(self, going: _Going) -> None:
+        """Gives up a try whose time is over."""
+        if self._socket is not None and going.now >= min(self.until, going.deadline):
+            late = going.now >= going.deadline
+            self.go_on(OUT_OF_TIME if late else NoReply.in_time(going.timeout), going)
+
+    def receive(self, going: _Going) -> None:
+        """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
+        if self._socket is None:
+            return
+        came: bytes | NoReply | None
+        try:
+            if self._send.tcp:
+                came = self._receive_stream(self._socket, going.selector)
+            else:
+                wire = self._socket.recv(65535)
+                came = wire if is_reply(self._send.wire, wire) else None
+        except BlockingIOError:
+            came = None
+        except OSError as error:
+            came = _failed(error)
+        if came is not None:
+            self.go_on(came, going)
+
+    def _open(self, selector: selectors.BaseSelector) -> None:
+        send = self._send
+        server = send.server
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
+        # A new socket for each message: its source port is random, and A and AAAA never leave
+        # from the same one, which trips connection tracking (kubernetes/kubernetes#56903).
+        opened = socket.socket(family, kind)
+        try:
+            opened.setblocking(False)
+            if send.tcp:
+                self._unsent = len(send.wire).to_bytes(2, "big") + send.wire
+                self._received.clear()
+                with contextlib.suppress(BlockingIOError):  # writable once it is connected
+                    opened.connect((server.address, server.port))
+                selector.register(opened, selectors.EVENT_WRITE, self)
+            else:
+                opened.connect((server.address, server.port))  # others' datagrams are not seen
+                opened.send(send.wire)
+                selector.register(opened, selectors.EVENT_READ, self)
+        except BaseException:
+            opened.close()
+            raise
+        self._socket = opened
+
+    def _receive_stream(
+        self, opened: socket.socket, selector: selectors.BaseSelector
+    ) -> bytes | NoReply | None:
+        """RFC 1035, 4.2.2: each message is preceded by its length; never more than that is read."""
+        if self._unsent:
+            self._unsent = self._unsent[opened.send(self._unsent) :]
+            if not self._unsent:
+                selector.modify(opened, selectors.EVENT_READ, self)
+            return None
+        length = int.from_bytes(self._received[:2], "big") if len(self._received) >= 2 else None
+        missing = (2 if length is None else length + 2) - len(self._received)
+        came = opened.recv(missing)
+        if not came:
+            return NoReply("the connection was closed before the whole answer had come")
+        self._received += came
+        if length is None or len(self._received) < length + 2:
+            return None
+        wire = bytes(self._received[2:])
+        if is_reply(self._send.wire, wire):
+            return wire
+        return NoReply("an answer over TCP to another question")
+
+
+class _Watched:
+    """A file's text, read again when it has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[object, str | None] = (object(), None)
+
+    def text(self) -> str | None:
+        try:
+            status = self._path.stat()
+            stamp: object = (status.st_mtime_ns, status.st_size, status.st_ino)
+        except OSError:
+            stamp = None
+        if self._seen[0] != stamp:
+            self._seen = (stamp, read_text(self._path))
+        return self._seen[1]
+
+
+def _failed(error: OSError) -> NoReply:
+    return NoReply(error.strerror or str(error) or type(error).__name__)
+
+
+def _seconds(argument: str, value: object) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise ConfigurationError(f"{argument} must be a number of seconds above 0, not {value!r}")
+    return value
+
+
+def _given_servers(nameservers: Sequence[str]) -> tuple[Server, ...]:
+    if isinstance(nameservers, str) or not isinstance(nameservers, Sequence) or not nameservers:
+        raise ConfigurationError(
+            f"nameservers must be a list of one or more addresses such as ['10.96.0.10'], "
+            f"not {nameservers!r}"
+        )
+    return tuple(parse_server(text, argument="nameservers") for text in nameservers)
+
+
+_ADDRESS_AND_PORT = re.compile(
+    r"\[(?P<v6>[^\]]+)\](?::(?P<port6>\d{1,5}))?|"
+    r"(?P<v4>[^:\[\]]+)(?::(?P<port4>\d{1,5}))?"
+)
+
+
+def parse_server(text: object, *, argument: str) -> Server:
+    """``10.96.0.10``, ``127.0.0.1:5353``, ``fd00::a``, ``[fd00::a]:53``.
+
+    Raises `ConfigurationError` that names the argument for anything else: a host name too, since
+    there would be nobody to ask for its address.
+    """
+    if isinstance(text, str):
+        text = text.strip()
+        match = _ADDRESS_AND_PORT.fullmatch(text)
+        address = (match["v6"] or match["v4"]) if match else text
+        port = int((match["port6"] or match["port4"] or 53) if match else 53)
+        try:
+            canonical = str(ipaddress.ip_address(address))
+        except ValueError:
+            canonical = None
+        if canonical is not None and 1 <= port <= 65535:
+            return Server(canonical, port)
+    raise ConfigurationError(
+        f"{argument}: {text!r} is not a name server's address: give '10.96.0.10', "
+        f"'127.0.0.1:5353' or '[fd00::a]:53'"
+    )
