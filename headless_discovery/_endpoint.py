@@ -126,3 +126,21 @@ class Change:
     def __bool__(self) -> bool:
         """Whether anything differs."""
         return bool(self.added or self.removed or self.moved)
+
+
+def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
+    """What changed for somebody who last saw these endpoints; ``False`` if nothing did."""
+    if seen is snapshot.endpoints:
+        return Change((), (), (), snapshot)
+    old = {endpoint.identity: endpoint for endpoint in seen}
+    new = {endpoint.identity: endpoint for endpoint in snapshot.endpoints}
+    return Change(
+        added=tuple(new[identity] for identity in new if identity not in old),
+        removed=tuple(old[identity] for identity in old if identity not in new),
+        moved=tuple(
+            (old[identity], new[identity])
+            for identity in new
+            if identity in old and old[identity] != new[identity]
+        ),
+        snapshot=snapshot,
+    )

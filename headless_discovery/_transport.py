@@ -1,4 +1,4 @@
-"""Resolver: sockets, and which name servers to use. It runs lookups and decides nothing.
+"""Resolver: sockets, and which name servers to use. It carries steps out and decides nothing.
 
 What to send, whom to ask next and what a reply means is decided in `_exchange` and `_questions`;
 here bytes go out and come in, and time runs out.
@@ -12,21 +12,20 @@ import os
 import re
 import selectors
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 
 from ._clock import Clock
 from ._errors import ConfigurationError
-from ._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server, ask
-from ._outcomes import Outcome
-from ._questions import Lookup
-from ._service import ServiceName
-from ._surroundings import RESOLV_CONF, ResolvConf, read_text
+from ._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server
+from ._steps import Converse
+from ._surroundings import RESOLV_CONF, ResolvConf, Surroundings, read_text
 from ._wire import is_reply
 
 NAMESERVER_VARIABLE = "HEADLESS_DISCOVERY_NAMESERVER"
+_DNS_PORT = 53
 _AT_MOST_IN_FLIGHT = 64
 _STOP_CHECK = 0.05
 """Seconds: how soon a lookup under way notices that nobody wants it any more."""
@@ -100,46 +99,45 @@ class Resolver:
             )
         return tuple(parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers)
 
-    def run(
-        self,
-        lookup: Lookup,
-        service: ServiceName,
-        clock: Clock,
-        *,
-        traffic: Traffic | None = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Outcome:
-        """Runs a lookup to its outcome, within `lifetime` seconds.
+    def surroundings(self) -> Surroundings:
+        """Where this process runs: its environment and files."""
+        return Surroundings.read()
 
-        ``stop`` is asked now and then; once it is true the lookup ends as if time were over.
-        """
-        servers = self.servers()
-        traffic = Traffic() if traffic is None else traffic
-        deadline = clock.now() + self.lifetime
-        replies: list[Reply] | None = None
-        while True:
-            try:
-                # A generator is started by sending it nothing.
-                questions = next(lookup) if replies is None else lookup.send(replies)
-            except StopIteration as done:
-                outcome: Outcome = done.value
-                return outcome
-            asks = [ask(question, service, servers, self.edns) for question in questions]
-            replies = self.converse(asks, clock, deadline, traffic, stop)
+    def own_addresses(self) -> tuple[str, ...]:
+        """The local addresses from which packets to the name servers leave: this pod's."""
+        found: dict[str, None] = {}
+        for server in self.servers():
+            family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+            with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as routed:
+                routed.connect((server.address, server.port))  # sends nothing
+                found[str(ipaddress.ip_address(routed.getsockname()[0]))] = None
+        return tuple(found)
+
+    def own_hostname(self) -> str:
+        """The first label of our host name."""
+        return socket.gethostname().partition(".")[0].lower()
+
+    def foretell(
+        self, step: Converse, clock: Clock, traffic: Traffic
+    ) -> tuple[Sequence[Reply], float]:
+        """A step's replies, and the seconds they take on a clock that is not real: none here."""
+        return self.converse(step, clock, traffic, lambda: False), 0.0
 
     def converse(
         self,
-        asks: Iterable[Asking],
+        step: Converse,
         clock: Clock,
-        deadline: float,
         traffic: Traffic,
         stop: Callable[[], bool],
     ) -> list[Reply]:
-        """Runs these conversations side by side until each has its reply."""
-        conversations = [_Conversation(asking) for asking in asks]
+        """Carries out one step over real sockets.
+
+        ``stop`` is asked now and then; once it is true the step ends as if time were over.
+        """
+        conversations = [_Conversation(asking) for asking in step.asks]
         waiting = collections.deque(conversations)
         with selectors.DefaultSelector() as selector:
-            going = _Going(selector, traffic, self.timeout, clock.now(), deadline)
+            going = _Going(selector, traffic, self.timeout, clock.now(), step.deadline)
             try:
                 while True:
                     if stop():
@@ -335,24 +333,29 @@ _ADDRESS_AND_PORT = re.compile(
 )
 
 
-def parse_server(text: object, *, argument: str) -> Server:
-    """``10.96.0.10``, ``127.0.0.1:5353``, ``fd00::a``, ``[fd00::a]:53``.
+def parse_address(text: object, *, argument: str, example: str) -> tuple[str, int | None]:
+    """An address in canonical text, and the port if there is one.
 
-    Raises `ConfigurationError` that names the argument for anything else: a host name too, since
-    there would be nobody to ask for its address.
+    ``10.96.0.10``, ``127.0.0.1:5353``, ``fd00::a``, ``[fd00::a]:53``. Raises `ConfigurationError`
+    that names the argument for anything else, a host name too.
     """
     if isinstance(text, str):
         text = text.strip()
         match = _ADDRESS_AND_PORT.fullmatch(text)
         address = (match["v6"] or match["v4"]) if match else text
-        port = int((match["port6"] or match["port4"] or 53) if match else 53)
+        port = (match["port6"] or match["port4"]) if match else None
         try:
             canonical = str(ipaddress.ip_address(address))
         except ValueError:
             canonical = None
-        if canonical is not None and 1 <= port <= 65535:
-            return Server(canonical, port)
-    raise ConfigurationError(
-        f"{argument}: {text!r} is not a name server's address: give '10.96.0.10', "
-        f"'127.0.0.1:5353' or '[fd00::a]:53'"
+        if canonical is not None and (port is None or 1 <= int(port) <= 65535):
+            return canonical, None if port is None else int(port)
+    raise ConfigurationError(f"{argument}: {text!r} is not an IP address: give {example}")
+
+
+def parse_server(text: object, *, argument: str) -> Server:
+    """A name server; by its address, since there would be nobody to ask for a name's."""
+    address, port = parse_address(
+        text, argument=argument, example="'10.96.0.10', '127.0.0.1:5353' or '[fd00::a]:53'"
     )
+    return Server(address, _DNS_PORT if port is None else port)

@@ -1,0 +1,7 @@
+"""``python -m headless_discovery`` is the command ``headless-discovery``."""
+
+import sys
+
+from ._cli import main
+
+sys.exit(main())

@@ -1,0 +1,278 @@
+"""What is believed about the members, and when to ask again. Pure: outcomes and times in.
+
+It knows neither DNS nor sockets; times are seconds on any clock. The rules:
+
+next lookup
+    The TTL, clamped to `min_refresh` and `max_refresh`, after the end of the last lookup, plus
+    jitter; the second one of a process after 0.5 to 1 times that, so that processes which start
+    together part.
+confirmed
+    An answer confirms an earlier one if it was asked for `confirm_after` later and is not the same
+    cached copy: it expires more than 2 s later or, with a TTL of 0, was asked for 30 s later.
+additions, moves
+    At once.
+removals
+    A missing member stays, `departing`, until the answer that first lacked it is confirmed; it is
+    asked again after `confirm_after`. Last seen more than `forget_after` before the answer was
+    asked for, it goes at once.
+Empty after Found
+    "grace": kept, STALE, until `empty_grace` and `empty_confirmations` are over; believed at once
+    if the set was last confirmed more than `forget_after` ago. "keep": kept. "clear": believed.
+Empty from the start
+    EMPTY; asked again after its TTL, clamped to 1 and `empty_retry_max`.
+Unknown
+    Everything is kept without limit, STALE; back-off with full jitter.
+Wrong
+    As Unknown.
+an unchanged answer
+    The same tuple, the same generation.
+"""
+
+import operator
+import random
+
+import attrs
+
+from ._endpoint import Change, Endpoint, Snapshot, State, difference
+from ._errors import DiscoveryError
+from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
+from ._policy import Policy
+
+_SAME_COPY = 2
+"""Seconds: answers whose expiry differs by no more are taken for the same cached copy."""
+_UNCACHED_AGAIN = 30
+"""Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
+
+
+@attrs.frozen
+class _Asked:
+    """When an answer was asked for, and until when a cache may give the same one."""
+
+    at: float
+    ttl: float
+
+    def confirms(self, earlier: "_Asked", confirm_after: float) -> bool:
+        if self.at - earlier.at < confirm_after:
+            return False
+        if self.ttl <= 0:
+            return self.at - earlier.at >= _UNCACHED_AGAIN
+        return self.at + self.ttl > earlier.at + earlier.ttl + _SAME_COPY
+
+
+@attrs.define
+class _Grace:
+    """Empty answers after a full one."""
+
+    since: _Asked
+    last: _Asked
+    confirmations: int = 0
+
+
+class Membership:
+    """The members of one Service, as far as the answers so far say."""
+
+    def __init__(self, policy: Policy, rng: random.Random) -> None:
+        self.snapshot = Snapshot()
+        self.due: float = float("-inf")
+        """When the next lookup is due."""
+        self.error: DiscoveryError | None = None
+        """Why nothing is known, while nothing is."""
+        self._policy = policy
+        self._rng = rng
+        self._not_before = float("-inf")  # the end of back-off
+        self._last_end = float("-inf")  # of the last lookup
+        self._failures = 0
+        self._lookups = 0
+        self._seen: dict[tuple[str, str], float] = {}  # when each member was last published
+        self._missing: dict[tuple[str, str], _Asked] = {}  # the answer that first lacked it
+        self._appeared: dict[tuple[tuple[str, str], str], float] = {}  # of each address
+        self._grace: _Grace | None = None
+        self._confirmed_at = float("-inf")  # when the set was last confirmed
+
+    def ask_at(self, *, in_need: bool) -> float:
+        """The earliest time for a lookup that somebody wants now.
+
+        Whoever is in need passes over back-off, never over `Policy.refresh_floor`.
+        """
+        floor = self._last_end + self._policy.refresh_floor
+        return floor if in_need else max(floor, self._not_before)
+
+    def hurry(self, now: float) -> None:
+        """A connection failed: the answer is due, as soon as floor and back-off allow."""
+        self.due = min(self.due, max(now, self.ask_at(in_need=False)))
+
+    def learn(self, outcome: Outcome, asked_at: float, now: float) -> Change | None:
+        """Takes in what a lookup came to; returns what changed, if anything did."""
+        self._last_end = now
+        self._lookups += 1
+        match outcome:
+            case Found():
+                self._answered()
+                return self._found(outcome, _Asked(asked_at, outcome.ttl), now)
+            case Empty():
+                self._answered()
+                return self._empty(outcome, _Asked(asked_at, outcome.ttl), now)
+            case Unknown() | Wrong():
+                self._failed(outcome.error, now)
+                return None
+
+    def _answered(self) -> None:
+        self._failures = 0
+        self._not_before = float("-inf")
+        self.error = None
+
+    def _failed(self, error: DiscoveryError, now: float) -> None:
+        policy = self._policy
+        bound = min(policy.backoff * 2 ** min(self._failures, 64), policy.backoff_max)
+        self._failures += 1
+        pause = max(policy.backoff, self._rng.uniform(0, bound))
+        self._not_before = self.due = now + pause
+        if self.snapshot.state is State.PENDING:
+            self.error = error
+        state = State.PENDING if self.snapshot.state is State.PENDING else State.STALE
+        self.snapshot = attrs.evolve(self.snapshot, state=state, reason=str(error), error=error)
+
+    def _found(self, found: Found, asked: _Asked, now: float) -> Change | None:
+        policy = self._policy
+        old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
+        self._grace = None
+        self._confirmed_at = asked.at
+        published = {endpoint.identity for endpoint in found.endpoints}
+        members = [self._current(endpoint, old, asked.at) for endpoint in found.endpoints]
+        departing: list[Endpoint] = []
+        for identity, endpoint in old.items():
+            if identity in published:
+                self._missing.pop(identity, None)
+                continue
+            first = self._missing.setdefault(identity, asked)
+            forgotten = asked.at - self._seen.get(identity, asked.at) > policy.forget_after
+            if forgotten or asked.confirms(first, policy.confirm_after):
+                del self._missing[identity]
+                self._forget(identity)
+            else:
+                departing.append(endpoint)
+        for identity in published:
+            self._seen[identity] = asked.at
+        self.due = now + self._pause(found.ttl)
+        if departing:
+            self.due = min(self.due, now + policy.confirm_after)
+        return self._show(
+            Snapshot(
+                endpoints=(*members, *departing),
+                departing=tuple(departing),
+                state=State.LIVE,
+                ttl=found.ttl,
+                answered_at=now,
+            )
+        )
+
+    def _current(
+        self, endpoint: Endpoint, old: dict[tuple[str, str], Endpoint], at: float
+    ) -> Endpoint:
+        """The endpoint as it is to be shown: the same object if nothing about it is new."""
+        before = old.get(endpoint.identity)
+        if len(endpoint.addresses) > 1 or (before is not None and len(before.addresses) > 1):
+            endpoint = self._newest_first(endpoint, before, at)
+        return before if before == endpoint else endpoint
+
+    def _newest_first(self, endpoint: Endpoint, before: Endpoint | None, at: float) -> Endpoint:
+        """Of several addresses of the preferred family, the one that appeared last comes first.
+
+        That is a pod that came back with another address while its old one is still listed.
+        """
+        identity = endpoint.identity
+        for known in [known for known in self._appeared if known[0] == identity]:
+            if known[1] not in endpoint.addresses:
+                del self._appeared[known]
+        for address in before.addresses if before is not None else ():
+            if address in endpoint.addresses:
+                self._appeared.setdefault((identity, address), float("-inf"))
+        for address in endpoint.addresses:
+            self._appeared.setdefault((identity, address), at)
+        six = ":" in endpoint.address
+        addresses = sorted(
+            endpoint.addresses,
+            key=lambda address: (
+                (":" in address) is not six,
+                -self._appeared[identity, address],
+            ),
+        )
+        return attrs.evolve(endpoint, addresses=tuple(addresses), identity=identity)
+
+    def _forget(self, identity: tuple[str, str]) -> None:
+        self._seen.pop(identity, None)
+        for known in [known for known in self._appeared if known[0] == identity]:
+            del self._appeared[known]
+
+    def _empty(self, empty: Empty, asked: _Asked, now: float) -> Change | None:
+        policy = self._policy
+        self.due = now + self._jittered(min(max(empty.ttl, 1), policy.empty_retry_max))
+        kept = self.snapshot.endpoints
+        if kept and not self._believes(asked):
+            self.snapshot = attrs.evolve(
+                self.snapshot, state=State.STALE, reason=str(empty.error), error=empty.error
+            )
+            return None
+        for endpoint in kept:
+            self._missing.pop(endpoint.identity, None)
+            self._forget(endpoint.identity)
+        self._grace = None
+        return self._show(
+            Snapshot(
+                state=State.EMPTY,
+                reason=str(empty.error),
+                error=empty.error,
+                ttl=empty.ttl,
+                answered_at=now,
+            )
+        )
+
+    def _believes(self, asked: _Asked) -> bool:
+        """Whether an empty answer after a full one is believed by now."""
+        policy = self._policy
+        if policy.on_empty != "grace":
+            return policy.on_empty == "clear"
+        if asked.at - self._confirmed_at > policy.forget_after:
+            return True
+        grace = self._grace
+        if grace is None:
+            self._grace = _Grace(asked, asked)
+            return False
+        if asked.confirms(grace.last, policy.confirm_after):
+            grace.last = asked
+            grace.confirmations += 1
+        return (
+            asked.at - grace.since.at >= policy.empty_grace
+            and grace.confirmations >= policy.empty_confirmations
+        )
+
+    def _show(self, new: Snapshot) -> Change | None:
+        """Sorts, keeps the old tuple if nothing changed, and counts the generation."""
+        before = self.snapshot
+        endpoints = tuple(sorted(new.endpoints, key=_identity))
+        if len(endpoints) == len(before.endpoints) and all(
+            map(operator.is_, endpoints, before.endpoints)
+        ):
+            endpoints = before.endpoints
+        self.snapshot = attrs.evolve(
+            new,
+            endpoints=endpoints,
+            departing=tuple(sorted(new.departing, key=_identity)),
+            generation=before.generation + (endpoints is not before.endpoints),
+        )
+        return difference(before.endpoints, self.snapshot) or None
+
+    def _pause(self, ttl: float) -> float:
+        policy = self._policy
+        pause = min(max(ttl, policy.min_refresh), policy.max_refresh)
+        if self._lookups == 1:
+            # Processes that started together part here.
+            return pause * self._rng.uniform(0.5, 1)
+        return self._jittered(pause)
+
+    def _jittered(self, pause: float) -> float:
+        return pause * (1 + self._rng.uniform(0, self._policy.jitter))
+
+
+def _identity(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.identity

@@ -1,0 +1,431 @@
+"""Peers: the pods of one Service, for threads. The sync shell.
+
+It waits, and sees to it that one lookup goes on at a time; what to ask and what to believe is
+decided elsewhere. `headless_discovery.aio` is its twin, and differs by ``await``.
+"""
+
+import os
+import random
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from ._clock import Clock
+from ._endpoint import Change, Endpoint, Snapshot, difference
+from ._exchange import Reply
+from ._options import Finding, Selecting, check_finding, check_selecting
+from ._policy import Policy
+from ._questions import Family, Records
+from ._selection import Key, Strategy
+from ._stats import Stats
+from ._steps import Converse, Steps, carry_out
+from ._store import Store, log
+from ._transport import Resolver
+
+
+class _Flights:
+    """One lookup at a time, for all callers and for the background.
+
+    It knows nothing of its `Peers`, so that a `Peers` that was forgotten can be told: the thread
+    in the background holds this, not that.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = store.clock
+        self.guard = threading.Condition()
+        self.in_background = False
+        self.listeners: list[_Listener] = []
+        self._join: Callable[[], None] | None = None
+        self._flight: object | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a lookup goes on."""
+        return self._flight is not None
+
+    def share(self) -> None:
+        """Leads a lookup, or waits for the end of the one that goes on."""
+        with self.guard:
+            flight = self._flight
+            if flight is not None:
+                self.clock.wait_for(
+                    self.guard, lambda: self._flight is not flight or self.store.closed
+                )
+        if flight is None:
+            self.turn()
+
+    def start(self) -> None:
+        """Asks in the background from now on, by itself."""
+        with self.guard:
+            if not self.in_background:
+                self.in_background = True
+                self._join = self.clock.start(self)
+
+    def close(self) -> None:
+        """A lookup under way is given up, the background ends, everybody who waits is woken."""
+        with self.guard:
+            self.store.closed = True
+            self.guard.notify_all()
+            join, self._join = self._join, None
+        if join is not None:
+            join()
+
+    def after_fork(self) -> None:
+        """In the child: other threads are gone, and with them what they held."""
+        self.guard = threading.Condition()
+        self._flight = None
+        if self.in_background and not self.store.closed:
+            self._join = self.clock.start(self)
+
+    # As work for the clock.
+
+    def due(self) -> float | None:
+        """When the background is to ask next; after the lookup that goes on, if one does."""
+        if self.store.closed:
+            return None
+        return float("inf") if self.under_way else self.store.next_turn
+
+    def turn(self) -> None:
+        """One lookup, blocking; nothing if another caller was quicker."""
+        steps = self.begin()
+        if steps is not None:
+            try:
+                carry_out(steps, self.converse)
+            finally:
+                self.end()
+
+    def begin(self) -> Steps[object] | None:
+        """Takes the one place there is for a lookup."""
+        with self.guard:
+            if self.under_way or self.store.closed:
+                return None
+            self._flight = object()
+        return self.store.steps()
+
+    def converse(self, step: Converse) -> Sequence[Reply]:
+        """Over the resolver's wire; given up as soon as the store is closed."""
+        store = self.store
+        return store.resolver.converse(step, self.clock, store.traffic, lambda: store.closed)
+
+    def foretell(self, step: Converse) -> tuple[Sequence[Reply], float]:
+        """The same, for a clock that decides by itself when it is that late."""
+        return self.store.resolver.foretell(step, self.clock, self.store.traffic)
+
+    def end(self) -> None:
+        """Makes place for the next lookup, and wakes everybody who waited for this one."""
+        with self.guard:
+            self._flight = None
+            self.guard.notify_all()
+            waking = [listener for listener in self.listeners if listener.wake()]
+        for listener in waking:
+            self.clock.spawn(listener.deliver)
+
+
+class _Listener:
+    """A caller's function, called with what changed since it was last called.
+
+    Calls come one after the other, in a thread of their own that lives while there is something to
+    tell: whoever blocks or fails holds up nobody else, and gets one merged change afterwards.
+    """
+
+    def __init__(self, flights: _Flights, call: Callable[[Change], object]) -> None:
+        self._flights = flights
+        self._call = call
+        self._seen = flights.store.snapshot.endpoints
+        self._busy = False
+
+    def wake(self) -> bool:
+        """Whether there is something to tell and nobody who tells it yet; with the guard held."""
+        if self._busy or self._seen is self._flights.store.snapshot.endpoints:
+            return False
+        self._busy = True
+        return True
+
+    def deliver(self) -> None:
+        """Tells what there is to tell."""
+        while True:
+            with self._flights.guard:
+                snapshot = self._flights.store.snapshot
+                if self not in self._flights.listeners or snapshot.endpoints is self._seen:
+                    self._busy = False
+                    return
+                change = difference(self._seen, snapshot)
+                self._seen = snapshot.endpoints
+            if change:
+                try:
+                    self._call(change)
+                except Exception:
+                    log.exception("%s: a function given to on_change failed", self._flights.store)
+
+
+class Peers:
+    """The pods of one headless Service; made by `peers`.
+
+    It may be shared by threads, and goes on working after a fork. Use it in a ``with`` statement,
+    or call `start`, to have it ask in the background: then nobody waits for DNS once something
+    is known.
+    """
+
+    def __init__(self, selecting: Selecting, finding: Finding | None) -> None:
+        self._store = Store(selecting, finding)
+        self._flights = _Flights(self._store)
+        _all.add(self)
+
+    @classmethod
+    def static(
+        cls,
+        endpoints: Iterable[str],
+        *,
+        strategy: str | Strategy = "round-robin",
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> Self:
+        """The same on a fixed list such as ``["10.0.0.1:8080", "[fd00::1]:8080"]``, without DNS.
+
+        For a laptop or a test. Raises `ConfigurationError` for what is not an address with or
+        without a port.
+        """
+        store = cls(check_selecting(strategy, policy, clock, rng), None)
+        store._store.fix(endpoints)
+        return store
+
+    # What is known.
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known now; never asks DNS."""
+        return self._store.snapshot
+
+    @property
+    def stats(self) -> Stats:
+        """Counters as plain numbers."""
+        return self._store.stats()
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The current endpoints, sorted by identity; ``()`` if DNS says that there are none.
+
+        Asks DNS if nothing is known or the answer is due; that takes `Resolver.lifetime` seconds
+        at most. If nothing is known and DNS fails, it raises the reason: `LookupFailed`,
+        `LookupTimeout`, `IncompleteAnswer`, `NotHeadless`, `NoSuchPort` or `ConfigurationError`.
+        Once something is known, no failure of DNS takes it away. After `close`: `Closed`.
+        """
+        if not self._store.is_fresh():
+            self._look_up_if_due()
+        return self._store.snapshot.endpoints
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        """Over `endpoints`."""
+        return iter(self.endpoints())
+
+    def get(self, name: str) -> Endpoint | None:
+        """The endpoint with that full name or host name, or ``None``.
+
+        Asks DNS, and raises, as `endpoints` does.
+        """
+        self.endpoints()
+        return self._store.get(name)
+
+    def refresh(self) -> Snapshot:
+        """Asks now, and returns what is then known.
+
+        It passes over back-off; but within `Policy.refresh_floor` (1 s) of the last answer, that
+        one is returned. Calls at the same time share one lookup. Raises as `endpoints` does.
+        """
+        store = self._store
+        store.check_open()
+        if self._flights.under_way or store.may_ask(in_need=True):
+            self._flights.share()
+            store.check_open()
+        store.raise_if_unknown()
+        return store.snapshot
+
+    # Choosing.
+
+    def pick(self, key: Key = None) -> Endpoint:
+        """One endpoint by the strategy; with a key, the same one for it in every process.
+
+        A key is ``str``, ``bytes`` or ``int``. Endpoints that are departing, or set aside because
+        of failures, are picked only if nobody else is left. Raises `NoEndpoints` if there is
+        none, `TypeError` for another kind of key, and what `endpoints` raises.
+        """
+        if not self._store.is_fresh():
+            self._look_up_if_due()
+        return self._store.pick(key)
+
+    # Being told.
+
+    def watch(self) -> Iterator[Change]:
+        """Iterates over changes: first what is there as ``added``, then each difference.
+
+        It waits for the first known state, and between changes. Whoever is slow gets one merged
+        change; empty ones are not sent. Ends when the `Peers` is closed. Without background
+        refresh it asks DNS itself, in the thread that waits.
+        """
+        self._store.check_open()
+        return self._changes()
+
+    def _changes(self) -> Iterator[Change]:
+        store, flights = self._store, self._flights
+        seen: tuple[Endpoint, ...] = ()
+
+        def something_new() -> bool:
+            return store.closed or store.snapshot.endpoints is not seen
+
+        while not store.closed:
+            snapshot = store.snapshot
+            change = difference(seen, snapshot)
+            seen = snapshot.endpoints
+            if change:
+                yield change
+            elif not flights.in_background and not flights.under_way and store.turn_is_due():
+                flights.share()
+            else:
+                with flights.guard:
+                    flights.clock.wait_for(
+                        flights.guard,
+                        something_new,
+                        None if flights.in_background else store.next_turn,
+                    )
+
+    def on_change(self, call: Callable[[Change], object]) -> Callable[[], None]:
+        """Calls ``call(change)`` for each later change; returns a function that stops it.
+
+        It is called in a thread of its own and may call anything here, `close` too. What it
+        raises is logged. While it runs, changes are merged into one.
+        """
+        self._store.check_open()
+        listener = _Listener(self._flights, call)
+        with self._flights.guard:
+            self._flights.listeners.append(listener)
+
+        def stop() -> None:
+            with self._flights.guard:
+                if listener in self._flights.listeners:
+                    self._flights.listeners.remove(listener)
+
+        return stop
+
+    # Life.
+
+    def start(self) -> None:
+        """Asks in the background from now on; calling it again is fine."""
+        self._store.check_open()
+        if self._store.finding is not None:
+            self._flights.start()
+
+    def close(self) -> None:
+        """Ends it: a lookup under way is given up, no thread is left, later calls raise `Closed`.
+
+        Closing again is fine.
+        """
+        self._flights.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        flights: _Flights | None = getattr(self, "_flights", None)
+        if flights is not None and flights.in_background and not self._store.closed:
+            warnings.warn(
+                f"{self!r} was started and never closed", ResourceWarning, stacklevel=2, source=self
+            )
+            flights.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._store.closed else str(self._store.snapshot.state)
+        return f"<Peers of {self._store}: {len(self._store.snapshot.endpoints)}, {state}>"
+
+    def _look_up_if_due(self) -> None:
+        """As a caller: asks if that may bring something; raises if nothing is known after that."""
+        store, flights = self._store, self._flights
+        store.check_open()
+        if store.known:
+            # In the background, or while somebody asks, or during back-off: what is known serves.
+            if not flights.in_background and not flights.under_way and store.turn_is_due():
+                flights.share()
+            return
+        while not store.known and (flights.under_way or store.may_ask(in_need=False)):
+            flights.share()
+            store.check_open()
+        store.raise_if_unknown()
+
+
+_all: weakref.WeakSet[Peers] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_all):
+        store._store.selecting.after_fork()
+        store._flights.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def peers(
+    service: str,
+    *,
+    port: str | int | None = None,
+    protocol: str = "tcp",
+    namespace: str | None = None,
+    cluster_domain: str | None = None,
+    family: Family = "prefer-ipv4",
+    strategy: str | Strategy = "round-robin",
+    include_self: bool = True,
+    self_address: str | Iterable[str] | None = None,
+    records: Records = "auto",
+    policy: Policy | None = None,
+    resolver: Resolver | None = None,
+    clock: Clock | None = None,
+    rng: random.Random | None = None,
+) -> Peers:
+    """The pods of a headless Service. Asks DNS when it is first used, not here.
+
+    ``service``: ``svc``, ``svc.ns``, ``svc.ns.svc`` or ``svc.ns.svc.<domain>``.
+    ``port``: a port's name (looked up as ``_name._protocol``), a number (used as it is), or
+    ``None``: the Service's only port, else ``None`` on each endpoint.
+    ``protocol``: ``"tcp"``, ``"udp"`` or ``"sctp"``, of the named port.
+    ``namespace``: by default the name's, ``$POD_NAMESPACE``, the service account's, or the one
+    of resolv.conf's search list.
+    ``cluster_domain``: by default the name's, resolv.conf's, or ``cluster.local``.
+    ``family``: ``"prefer-ipv4"``, ``"prefer-ipv6"``, ``"ipv4"``, ``"ipv6"`` or ``"any"``.
+    ``strategy``: ``"round-robin"``, ``"random"``, ``"sticky"``, or an object with ``select``.
+    ``include_self``: ``False`` leaves this pod out.
+    ``self_address``: this pod's own addresses; by default ``$POD_IPS``, ``$POD_IP``, or the
+    local address that routes to the name server.
+    ``records``: ``"address"`` asks for A and AAAA alone and names each pod by its dashed
+    address: for Services none of whose pods has a host name, with a port number or no port.
+    ``policy``: the numbers of refresh, grace and ejection. ``resolver``: name servers and the
+    limits of a lookup. ``clock``, ``rng``: time and chance.
+
+    Raises `ConfigurationError` for a wrong argument, or if nobody says the namespace.
+    """
+    return Peers(
+        check_selecting(strategy, policy, clock, rng),
+        check_finding(
+            service,
+            port=port,
+            protocol=protocol,
+            namespace=namespace,
+            cluster_domain=cluster_domain,
+            family=family,
+            include_self=include_self,
+            self_address=self_address,
+            records=records,
+            resolver=resolver,
+        ),
+    )

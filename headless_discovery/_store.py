@@ -1,0 +1,246 @@
+"""What a Peers knows and decides, sync or async: everything but the waiting.
+
+A lookup is told as steps that a shell carries out, blocking or awaiting. Nothing here touches a
+socket, a thread or a task; the shells see to it that one lookup goes on at a time.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from ._endpoint import Change, Endpoint, Snapshot, State, difference
+from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
+from ._membership import Membership
+from ._options import Finding, Selecting, own_addresses, parse_endpoint
+from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
+from ._questions import Memory, lookup
+from ._selection import Key, Sticky
+from ._self import find_self
+from ._stats import Stats
+from ._steps import Steps, steps_of
+from ._transport import Resolver, Traffic
+
+log = logging.getLogger("headless_discovery")
+
+
+class Store:
+    """Membership fed by lookups, selection, and what is counted about them."""
+
+    def __init__(self, selecting: Selecting, finding: Finding | None) -> None:
+        self.selecting = selecting
+        self.finding = finding
+        self.clock = selecting.clock
+        self.closed = False
+        self.snapshot = Snapshot()
+        """What is known now: the membership's, without this pod if it is to be left out."""
+        self.traffic = Traffic()
+        self._membership = Membership(selecting.policy, selecting.rng)
+        self._sticky = Sticky()
+        self._memory = Memory()
+        self._own_addresses: tuple[str, ...] | None = None
+        self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
+        self._changes = 0
+        self._state_since: float | None = None
+        self._choosable: tuple[Snapshot, tuple[Endpoint, ...]] = (self.snapshot, ())
+
+    def __str__(self) -> str:
+        """For people: which Service."""
+        return "a fixed list" if self.finding is None else self.finding.wanted.name
+
+    # What is known.
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known about the Service."""
+        return self.snapshot.state is not State.PENDING
+
+    @property
+    def resolver(self) -> Resolver:
+        """Whom to ask; a fixed list asks nobody."""
+        assert self.finding is not None  # noqa: S101 - a fixed list never asks
+        return self.finding.resolver
+
+    @property
+    def next_turn(self) -> float:
+        """When the next lookup is due and may begin, on the clock."""
+        if self.finding is None:
+            return math.inf
+        return max(self._membership.due, self._membership.ask_at(in_need=False))
+
+    def turn_is_due(self) -> bool:
+        """Whether a lookup is due and may begin."""
+        return self.clock.now() >= self.next_turn
+
+    def is_fresh(self) -> bool:
+        """Whether what is known may be told without asking."""
+        return self.clock.now() < self._fresh_until
+
+    @property
+    def _fresh_until(self) -> float:
+        if self.closed or not self.known:
+            return -math.inf
+        return math.inf if self.finding is None else self._membership.due
+
+    def may_ask(self, *, in_need: bool) -> bool:
+        """Whether a lookup may begin now: back-off and the floor are over.
+
+        A caller in need (`refresh`, a waiter) passes over back-off, never over the floor.
+        """
+        if self.finding is None:
+            return False
+        return self.clock.now() >= self._membership.ask_at(in_need=in_need)
+
+    def get(self, name: str) -> Endpoint | None:
+        """The endpoint with that full name or host name."""
+        name = name.lower().removesuffix(".")
+        for endpoint in self.snapshot.endpoints:
+            if name in (endpoint.name, endpoint.hostname):
+                return endpoint
+        return None
+
+    def stats(self) -> Stats:
+        """The counters."""
+        snapshot = self.snapshot
+        return Stats(
+            lookups=sum(self._outcomes.values()),
+            found=self._outcomes[Found],
+            empty=self._outcomes[Empty],
+            unknown=self._outcomes[Unknown],
+            wrong=self._outcomes[Wrong],
+            queries_udp=self.traffic.udp,
+            queries_tcp=self.traffic.tcp,
+            changes=self._changes,
+            endpoints=len(snapshot.endpoints),
+            departing=len(snapshot.departing),
+            state=snapshot.state,
+            state_since=self._state_since,
+        )
+
+    # Errors.
+
+    def check_open(self) -> None:
+        """Raises `Closed` after `close`."""
+        if self.closed:
+            raise Closed(f"this Peers of {self} was closed; make a new one")
+
+    def raise_if_unknown(self) -> None:
+        """Raises why nothing is known: a new copy for each caller, with its own traceback."""
+        if self.known:
+            return
+        error = self._membership.error
+        raise LookupFailed(f"nothing is known of {self} yet") if error is None else copy.copy(error)
+
+    def nobody(self) -> NoEndpoints:
+        """Why there is nobody to pick."""
+        error = self.snapshot.error
+        if isinstance(error, NoEndpoints):
+            return copy.copy(error)
+        return NoEndpoints(f"no endpoints of {self}: all that DNS lists were left out")
+
+    # A lookup.
+
+    def steps(self) -> Steps[Change | None]:
+        """One lookup, from asking to believing; returns what changed, or ``None`` once closed."""
+        asked_at = self.clock.now()
+        outcome = yield from self._outcome(asked_at)
+        if self.closed:
+            return None
+        now = self.clock.now()
+        self._membership.learn(outcome, asked_at, now)
+        before, self.snapshot = self.snapshot, self._without_self()
+        self._note(outcome, before, now)
+        return difference(before.endpoints, self.snapshot)
+
+    def _outcome(self, asked_at: float) -> Steps[Outcome]:
+        assert self.finding is not None  # noqa: S101 - a fixed list never asks
+        wanted, resolver = self.finding.wanted, self.finding.resolver
+        try:
+            servers = resolver.servers()
+            if self._own_addresses is None:
+                # Once, and not when a Peers is made: it takes a look at the network.
+                self._own_addresses = own_addresses(self.finding)
+        except ConfigurationError as error:
+            return Wrong(error)
+        return (
+            yield from steps_of(
+                lookup(wanted, self._memory),
+                wanted.service,
+                servers,
+                resolver.edns,
+                asked_at + resolver.lifetime,
+            )
+        )
+
+    def _without_self(self) -> Snapshot:
+        """The membership's snapshot; its state is that of the answer before leaving out."""
+        full, finding = self._membership.snapshot, self.finding
+        if finding is None or finding.include_self:
+            return full
+        own = find_self(full.endpoints, self._own_addresses or (), finding.resolver.own_hostname())
+        before = self.snapshot
+        endpoints = tuple(endpoint for endpoint in full.endpoints if endpoint not in own)
+        if endpoints == before.endpoints:
+            endpoints = before.endpoints
+        return attrs.evolve(
+            full,
+            endpoints=endpoints,
+            departing=tuple(endpoint for endpoint in full.departing if endpoint not in own),
+            generation=before.generation + (endpoints is not before.endpoints),
+        )
+
+    def _note(self, outcome: Outcome, before: Snapshot, now: float) -> None:
+        """Counts; and says in the log what became of the state, with its reason."""
+        self._outcomes[type(outcome)] += 1
+        snapshot = self.snapshot
+        self._changes += snapshot.endpoints is not before.endpoints
+        if snapshot.state is not before.state:
+            self._state_since = now
+            level = logging.WARNING if snapshot.state is State.STALE else logging.INFO
+            reason = f": {snapshot.reason}" if snapshot.reason else ""
+            log.log(level, "%s is %s%s", self, snapshot.state, reason)
+
+    # Choosing.
+
+    def pick(self, key: Key) -> Endpoint:
+        """One endpoint by the strategy, or the key's own."""
+        endpoints = self._chosen_from()
+        if not endpoints:
+            raise self.nobody()
+        strategy = self.selecting.strategy
+        if key is not None and not self.selecting.own_strategy:
+            strategy = self._sticky
+        return strategy.select(endpoints, key)
+
+    def _chosen_from(self) -> tuple[Endpoint, ...]:
+        """Those that stay; the departing ones only if nobody else is left."""
+        snapshot, endpoints = self._choosable
+        if snapshot is not self.snapshot:
+            snapshot = self.snapshot
+            staying = snapshot.endpoints
+            if snapshot.departing:
+                departing = set(snapshot.departing)
+                staying = tuple(e for e in snapshot.endpoints if e not in departing)
+            # The same tuple as before, if it is: strategies know a set by its object.
+            endpoints = endpoints if endpoints == staying else staying
+            endpoints = endpoints or snapshot.endpoints
+            self._choosable = (snapshot, endpoints)
+        return endpoints
+
+    def fix(self, endpoints: Iterable[str]) -> None:
+        """Makes it a fixed list; raises `ConfigurationError` for what is not an address."""
+        if isinstance(endpoints, str):
+            raise ConfigurationError(f"static takes a list of addresses, not {endpoints!r}")
+        listed = {parse_endpoint(text).identity: parse_endpoint(text) for text in endpoints}
+        now = self.clock.now()
+        if listed:
+            found = tuple(sorted(listed.values(), key=lambda endpoint: endpoint.identity))
+            self._membership.learn(Found(found, math.inf), now, now)
+        else:
+            self._membership.learn(
+                Empty(math.inf, NoEndpoints("no endpoints: the fixed list is empty")), now, now
+            )
+        self.snapshot = self._membership.snapshot
+        self._state_since = now
