@@ -1,0 +1,350 @@
+"""A real control plane on loopback: etcd, kube-apiserver, the EndpointSlice controller, CoreDNS.
+
+It builds the programs (once), starts them with throw-away certificates and data, waits until they
+answer, and stops them. There is no kubelet: whoever tests creates Pods and patches their status.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import attrs
+import dns.exception
+import dns.message
+import dns.query
+
+from tests.cluster.api import API
+
+HERE = Path(__file__).parent
+BUILD = HERE / ".build"
+PROGRAMS = ("etcd", "kube-apiserver", "endpointslice", "coredns")
+KUBERNETES_VERSION = "v1.37.2"
+COREDNS_VERSION = "v1.15.0"
+NODE = "node"
+_START = 90.0
+_STOP = 10.0
+
+# Sets the signal that a process gets when its parent ends (prctl, PR_SET_PDEATHSIG), then becomes
+# the program: no server outlives a test run that was killed.
+_LAUNCHER = (
+    "import ctypes, os, signal, sys;"
+    "ctypes.CDLL(None).prctl(1, signal.SIGKILL);"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+class NoGoError(Exception):
+    """The programs must be built, and there is no Go."""
+
+
+def build() -> float:
+    """Builds the programs unless they are there already; returns the seconds it took."""
+    sources = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.glob("programs/*/*.go"))]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    stamp = BUILD / "stamp"
+    if stamp.exists() and stamp.read_text() == digest:
+        return 0.0
+    if shutil.which("go") is None:
+        raise NoGoError("Go is not installed: the control plane is built with it (1.26 or newer)")
+    began = time.monotonic()
+    BUILD.mkdir(exist_ok=True)
+    subprocess.run(
+        [
+            "go", "build", "-trimpath", "-o", str(BUILD) + "/",
+            # Without the version it calls itself v0.0.0.
+            "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES_VERSION}",
+            "./programs/...",
+        ],
+        cwd=HERE,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        check=True,
+    )  # fmt: skip
+    stamp.write_text(digest)
+    return time.monotonic() - began
+
+
+@attrs.frozen
+class Corefile:
+    """The options of a CoreDNS, named as there."""
+
+    ttl: int = 5
+    cache: int | None = None
+    endpoint_pod_names: bool = False
+    ignore_empty_service: bool = False
+    bufsize: int | None = None
+    pods: str = "disabled"
+    synced: bool = True
+    """``False``: it is pointed at an API server that is not there."""
+
+    def text(self, port: int, ready: int, kubeconfig: Path) -> str:
+        """The file."""
+        options = [
+            f"kubeconfig {kubeconfig}",
+            f"ttl {self.ttl}",
+            f"pods {self.pods}",
+            *(["endpoint_pod_names"] if self.endpoint_pod_names else []),
+            *(["ignore empty_service"] if self.ignore_empty_service else []),
+        ]
+        plugins = [
+            "bind 127.0.0.1",
+            "errors",
+            f"ready 127.0.0.1:{ready}",
+            "loadbalance",
+            *([f"bufsize {self.bufsize}"] if self.bufsize is not None else []),
+            *([f"cache {self.cache}"] if self.cache is not None else []),
+            "kubernetes cluster.local in-addr.arpa ip6.arpa {",
+            *(f"    {option}" for option in options),
+            "}",
+        ]
+        return f".:{port} {{\n" + "".join(f"    {line}\n" for line in plugins) + "}\n"
+
+
+STRANGER = """\
+.:{port} {{
+    bind 127.0.0.1
+    template ANY ANY {{
+        rcode NXDOMAIN
+        authority ". 86400 IN SOA a.root-servers.net. nstld.example. 1 1800 900 604800 86400"
+    }}
+}}
+"""
+"""A name server that knows nothing of the cluster: an upstream's "no" to everything."""
+
+
+class ControlPlane:
+    """The running programs; a context manager."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="headless-discovery-"))
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._servers: dict[object, str] = {}
+        self.kubeconfig = self._folder / "kubeconfig"
+        self.token = secrets.token_hex(16)
+        self.url = ""
+
+    @property
+    def nameserver(self) -> str:
+        """``host:port`` of a CoreDNS with TTL 5 and no cache."""
+        return self.coredns(Corefile())
+
+    @property
+    def certificate(self) -> Path:
+        """What clients verify kube-apiserver by."""
+        return self._folder / "certificates" / "apiserver.crt"
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def environment(self) -> dict[str, str]:
+        """How a process started by us finds it."""
+        return {
+            "CLUSTER_NAMESERVER": self.nameserver,
+            "CLUSTER_API": self.url,
+            "CLUSTER_TOKEN": self.token,
+            "CLUSTER_CERTIFICATE": str(self.certificate),
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+
+    def api(self) -> API:
+        """A client of its API."""
+        return API(self.url, self.token, self.certificate)
+
+    def _start(self) -> None:
+        etcd, peer, secure = free_port(), free_port(), free_port()
+        self.url = f"https://127.0.0.1:{secure}"
+        self._launch(
+            "etcd",
+            f"--data-dir={self._folder / 'etcd'}",
+            f"--listen-client-urls=http://127.0.0.1:{etcd}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
+            "--unsafe-no-fsync",
+        )
+        tokens = self._folder / "tokens.csv"
+        tokens.write_text(f"{self.token},admin,admin,system:masters\n")
+        key = self._folder / "service-account.key"
+        self._launch(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={secure}",
+            "--endpoint-reconciler-type=none",
+            f"--cert-dir={self._folder / 'certificates'}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=AlwaysAllow",
+            "--anonymous-auth=false",
+            "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
+            f"--service-account-issuer={self.url}",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--disable-admission-plugins=ServiceAccount",
+            "--enable-priority-and-fairness=false",
+            "--etcd-compaction-interval=0",
+            environment={"SERVICE_ACCOUNT_KEY": str(key)},
+        )
+        self._wait("kube-apiserver is ready", lambda: self.certificate.exists() and self._ready())
+        self.kubeconfig.write_text(
+            json.dumps(_kubeconfig(self.url, self.token, self.certificate), indent=2)
+        )
+        with self.api() as api:
+            # The controller passes over pods whose node does not exist.
+            api.create("/api/v1/nodes", {"metadata": {"name": NODE}})
+        self._launch("endpointslice", f"--kubeconfig={self.kubeconfig}")
+        self.coredns(Corefile())
+
+    def _ready(self) -> bool:
+        with contextlib.suppress(OSError), self.api() as api:
+            return api.is_ready()
+        return False
+
+    def coredns(self, options: Corefile) -> str:
+        """The name server, ``host:port``, of a CoreDNS with these options; started once."""
+        if options not in self._servers:
+            kubeconfig = self.kubeconfig
+            if not options.synced:
+                kubeconfig = self._folder / "kubeconfig-of-nobody"
+                nobody = _kubeconfig(f"https://127.0.0.1:{free_port()}", "-", self.certificate)
+                kubeconfig.write_text(json.dumps(nobody))
+            ready = free_port()
+            self._servers[options] = self._coredns(
+                lambda port: options.text(port, ready, kubeconfig),
+                "dns-version.cluster.local",
+            )
+        return self._servers[options]
+
+    def stranger(self) -> str:
+        """A name server that says NXDOMAIN to everything, in the name of the root."""
+        if STRANGER not in self._servers:
+            self._servers[STRANGER] = self._coredns(
+                lambda port: STRANGER.format(port=port), "example.org"
+            )
+        return self._servers[STRANGER]
+
+    def _coredns(self, corefile: Callable[[int], str], probe: str) -> str:
+        port = free_port()
+        file = self._folder / f"Corefile-{port}"
+        file.write_text(corefile(port))
+        self._launch("coredns", "-conf", str(file))
+        # Its /ready answers before its DNS sockets are bound: only an answer tells.
+        self._wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
+        return f"127.0.0.1:{port}"
+
+    def _launch(
+        self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        with (self._folder / f"{program}-{len(self._running)}.log").open("wb") as log:
+            self._running.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", _LAUNCHER, str(BUILD / program), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,  # Ctrl-C is for us, who then stop them in order
+                )
+            )
+
+    def _wait(self, what: str, ready: Callable[[], bool]) -> None:
+        until = time.monotonic() + _START
+        while not ready():
+            for process in self._running:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{process.args!r} ended before {what}; {self._logs()}")
+            if time.monotonic() > until:
+                raise TimeoutError(f"waited {_START:g} s, but not: {what}; {self._logs()}")
+            time.sleep(0.05)
+
+    def _logs(self) -> str:
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}"
+            for log in sorted(self._folder.glob("*.log"))
+        )
+
+    def stop(self) -> None:
+        """Stops everything, etcd last, and removes the data."""
+        for process in reversed(self._running):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _answers(port: int, name: str) -> bool:
+    query = dns.message.make_query(name, "TXT")
+    try:
+        dns.query.udp(query, "127.0.0.1", port=port, timeout=0.5)
+    except (OSError, dns.exception.DNSException):
+        return False
+    return True
+
+
+def _kubeconfig(url: str, token: str, certificate: Path) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [
+            {
+                "name": "test",
+                "cluster": {"server": url, "certificate-authority": str(certificate)},
+            }
+        ],
+        "users": [{"name": "test", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    }
+
+
+def free_port() -> int:
+    """A port free for UDP and TCP, below those that the kernel gives to clients."""
+    while True:
+        port = random.randint(15000, 29999)
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        ):
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+            return port
+
+
+@contextlib.contextmanager
+def running() -> Iterator[ControlPlane]:
+    """Builds if need be, and runs it."""
+    build()
+    with ControlPlane() as control_plane:
+        yield control_plane
