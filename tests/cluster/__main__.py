@@ -41,9 +41,8 @@ def main(arguments: list[str]) -> int:
 def _build() -> None:
     seconds = build()
     if seconds:
-        print(
-            f"built Kubernetes {KUBERNETES_VERSION} and CoreDNS {COREDNS_VERSION} in {seconds:.0f} s"
-        )
+        versions = f"Kubernetes {KUBERNETES_VERSION} and CoreDNS {COREDNS_VERSION}"
+        print(f"built {versions} in {seconds:.0f} s")
 
 
 def _describe(environment: dict[str, str]) -> None:
@@ -61,7 +60,6 @@ def _run(command: list[str]) -> int:
         environment = control_plane.environment()
         _describe(environment)
         sys.stdout.flush()
-        # The options of further name servers are asked of this process's own control plane.
         with subprocess.Popen(command, env={**os.environ, **environment}) as process:
             try:
                 return process.wait()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,33 +125,14 @@ STRANGER = """\
 """A name server that knows nothing of the cluster: an upstream's "no" to everything."""
 
 
-class ControlPlane:
-    """The running programs; a context manager."""
+class _Programs:
+    """Programs that run in a folder of their own until they are stopped; a context manager."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="headless-discovery-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="headless-discovery-"))
         self._running: list[subprocess.Popen[bytes]] = []
-        self._servers: dict[object, str] = {}
-        self.kubeconfig = self._folder / "kubeconfig"
-        self.token = secrets.token_hex(16)
-        self.url = ""
-
-    @property
-    def nameserver(self) -> str:
-        """``host:port`` of a CoreDNS with TTL 5 and no cache."""
-        return self.coredns(Corefile())
-
-    @property
-    def certificate(self) -> Path:
-        """What clients verify kube-apiserver by."""
-        return self._folder / "certificates" / "apiserver.crt"
 
     def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
         return self
 
     def __exit__(
@@ -162,107 +143,11 @@ class ControlPlane:
     ) -> None:
         self.stop()
 
-    def environment(self) -> dict[str, str]:
-        """How a process started by us finds it."""
-        return {
-            "CLUSTER_NAMESERVER": self.nameserver,
-            "CLUSTER_API": self.url,
-            "CLUSTER_TOKEN": self.token,
-            "CLUSTER_CERTIFICATE": str(self.certificate),
-            "KUBECONFIG": str(self.kubeconfig),
-        }
-
-    def api(self) -> API:
-        """A client of its API."""
-        return API(self.url, self.token, self.certificate)
-
-    def _start(self) -> None:
-        etcd, peer, secure = free_port(), free_port(), free_port()
-        self.url = f"https://127.0.0.1:{secure}"
-        self._launch(
-            "etcd",
-            f"--data-dir={self._folder / 'etcd'}",
-            f"--listen-client-urls=http://127.0.0.1:{etcd}",
-            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer}",
-            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
-            f"--initial-cluster=default=http://127.0.0.1:{peer}",
-            "--unsafe-no-fsync",
-        )
-        tokens = self._folder / "tokens.csv"
-        tokens.write_text(f"{self.token},admin,admin,system:masters\n")
-        key = self._folder / "service-account.key"
-        self._launch(
-            "kube-apiserver",
-            f"--etcd-servers=http://127.0.0.1:{etcd}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            f"--secure-port={secure}",
-            "--endpoint-reconciler-type=none",
-            f"--cert-dir={self._folder / 'certificates'}",
-            f"--token-auth-file={tokens}",
-            "--authorization-mode=AlwaysAllow",
-            "--anonymous-auth=false",
-            "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
-            f"--service-account-issuer={self.url}",
-            f"--service-account-key-file={key}",
-            f"--service-account-signing-key-file={key}",
-            "--disable-admission-plugins=ServiceAccount",
-            "--enable-priority-and-fairness=false",
-            "--etcd-compaction-interval=0",
-            environment={"SERVICE_ACCOUNT_KEY": str(key)},
-        )
-        self._wait("kube-apiserver is ready", lambda: self.certificate.exists() and self._ready())
-        self.kubeconfig.write_text(
-            json.dumps(_kubeconfig(self.url, self.token, self.certificate), indent=2)
-        )
-        with self.api() as api:
-            # The controller passes over pods whose node does not exist.
-            api.create("/api/v1/nodes", {"metadata": {"name": NODE}})
-        self._launch("endpointslice", f"--kubeconfig={self.kubeconfig}")
-        self.coredns(Corefile())
-
-    def _ready(self) -> bool:
-        with contextlib.suppress(OSError), self.api() as api:
-            return api.is_ready()
-        return False
-
-    def coredns(self, options: Corefile) -> str:
-        """The name server, ``host:port``, of a CoreDNS with these options; started once."""
-        if options not in self._servers:
-            kubeconfig = self.kubeconfig
-            if not options.synced:
-                kubeconfig = self._folder / "kubeconfig-of-nobody"
-                nobody = _kubeconfig(f"https://127.0.0.1:{free_port()}", "-", self.certificate)
-                kubeconfig.write_text(json.dumps(nobody))
-            ready = free_port()
-            self._servers[options] = self._coredns(
-                lambda port: options.text(port, ready, kubeconfig),
-                "dns-version.cluster.local",
-            )
-        return self._servers[options]
-
-    def stranger(self) -> str:
-        """A name server that says NXDOMAIN to everything, in the name of the root."""
-        if STRANGER not in self._servers:
-            self._servers[STRANGER] = self._coredns(
-                lambda port: STRANGER.format(port=port), "example.org"
-            )
-        return self._servers[STRANGER]
-
-    def _coredns(self, corefile: Callable[[int], str], probe: str) -> str:
-        port = free_port()
-        file = self._folder / f"Corefile-{port}"
-        file.write_text(corefile(port))
-        self._launch("coredns", "-conf", str(file))
-        # Its /ready answers before its DNS sockets are bound: only an answer tells.
-        self._wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
-        return f"127.0.0.1:{port}"
-
-    def _launch(
+    def launch(
         self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> None:
-        with (self._folder / f"{program}-{len(self._running)}.log").open("wb") as log:
+        """Starts a program; what it prints goes to a file."""
+        with (self.folder / f"{program}-{len(self._running)}.log").open("wb") as log:
             self._running.append(
                 subprocess.Popen(
                     [sys.executable, "-c", _LAUNCHER, str(BUILD / program), *arguments],
@@ -274,7 +159,8 @@ class ControlPlane:
                 )
             )
 
-    def _wait(self, what: str, ready: Callable[[], bool]) -> None:
+    def wait(self, what: str, ready: Callable[[], bool]) -> None:
+        """Waits until it is ready; raises, with the logs, if a program ends or it takes long."""
         until = time.monotonic() + _START
         while not ready():
             for process in self._running:
@@ -287,11 +173,11 @@ class ControlPlane:
     def _logs(self) -> str:
         return "\n".join(
             f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}"
-            for log in sorted(self._folder.glob("*.log"))
+            for log in sorted(self.folder.glob("*.log"))
         )
 
     def stop(self) -> None:
-        """Stops everything, etcd last, and removes the data."""
+        """Stops everything, the first last, and removes the data."""
         for process in reversed(self._running):
             process.send_signal(signal.SIGTERM)
             try:
@@ -300,7 +186,142 @@ class ControlPlane:
                 process.kill()
                 process.wait()
         self._running.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class NameServers(_Programs):
+    """CoreDNS instances in front of a control plane; a context manager."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        super().__init__()
+        self._kubeconfig = kubeconfig
+        self._servers: dict[object, str] = {}
+
+    def coredns(self, options: Corefile) -> str:
+        """The name server, ``host:port``, of a CoreDNS with these options; started once."""
+        if options not in self._servers:
+            kubeconfig = self._kubeconfig
+            if not options.synced:
+                kubeconfig = self.folder / "kubeconfig-of-nobody"
+                config = json.loads(self._kubeconfig.read_text())
+                config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_port()}"
+                kubeconfig.write_text(json.dumps(config))
+            ready = free_port()
+            self._servers[options] = self._start(
+                lambda port: options.text(port, ready, kubeconfig), "dns-version.cluster.local"
+            )
+        return self._servers[options]
+
+    def stranger(self) -> str:
+        """A name server that says NXDOMAIN to everything, in the name of the root."""
+        if STRANGER not in self._servers:
+            self._servers[STRANGER] = self._start(
+                lambda port: STRANGER.format(port=port), "example.org"
+            )
+        return self._servers[STRANGER]
+
+    def _start(self, corefile: Callable[[int], str], probe: str) -> str:
+        port = free_port()
+        file = self.folder / f"Corefile-{port}"
+        file.write_text(corefile(port))
+        self.launch("coredns", "-conf", str(file))
+        # Its /ready answers before its DNS sockets are bound: only an answer tells.
+        self.wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
+        return f"127.0.0.1:{port}"
+
+
+class ControlPlane(_Programs):
+    """The running programs; a context manager."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kubeconfig = self.folder / "kubeconfig"
+        self._token = secrets.token_hex(16)
+        self._certificate = self.folder / "certificates" / "apiserver.crt"
+        self._url = ""
+        self.name_servers: NameServers | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """How a process started by us finds it."""
+        assert self.name_servers is not None
+        return {
+            "CLUSTER_NAMESERVER": self.name_servers.coredns(Corefile()),
+            "CLUSTER_API": self._url,
+            "CLUSTER_TOKEN": self._token,
+            "CLUSTER_CERTIFICATE": str(self._certificate),
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+
+    def stop(self) -> None:
+        """Stops everything, etcd last, and removes the data."""
+        if self.name_servers is not None:
+            self.name_servers.stop()
+        super().stop()
+
+    def _start(self) -> None:
+        etcd, peer, secure = free_port(), free_port(), free_port()
+        self._url = f"https://127.0.0.1:{secure}"
+        self.launch(
+            "etcd",
+            f"--data-dir={self.folder / 'etcd'}",
+            f"--listen-client-urls=http://127.0.0.1:{etcd}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
+            "--unsafe-no-fsync",
+        )
+        tokens = self.folder / "tokens.csv"
+        tokens.write_text(f"{self._token},admin,admin,system:masters\n")
+        key = self.folder / "service-account.key"
+        self.launch(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{etcd}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={secure}",
+            "--endpoint-reconciler-type=none",
+            f"--cert-dir={self._certificate.parent}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=AlwaysAllow",
+            "--anonymous-auth=false",
+            "--service-cluster-ip-range=10.254.0.0/16,fd00:10:254::/112",
+            f"--service-account-issuer={self._url}",
+            f"--service-account-key-file={key}",
+            f"--service-account-signing-key-file={key}",
+            "--disable-admission-plugins=ServiceAccount",
+            "--enable-priority-and-fairness=false",
+            "--etcd-compaction-interval=0",
+            environment={"SERVICE_ACCOUNT_KEY": str(key)},
+        )
+        self.wait("kube-apiserver is ready", self._ready)
+        self.kubeconfig.write_text(
+            json.dumps(_kubeconfig(self._url, self._token, self._certificate), indent=2)
+        )
+        with API(self._url, self._token, self._certificate) as api:
+            # The controller passes over pods whose node does not exist.
+            api.create("/api/v1/nodes", {"metadata": {"name": NODE}})
+        self.launch("endpointslice", f"--kubeconfig={self.kubeconfig}")
+        self.name_servers = NameServers(self.kubeconfig)
+        self.name_servers.coredns(Corefile())
+
+    def _ready(self) -> bool:
+        if not self._certificate.exists():
+            return False
+        with (
+            contextlib.suppress(OSError),
+            API(self._url, self._token, self._certificate) as api,
+        ):
+            return api.is_ready()
+        return False
 
 
 def _answers(port: int, name: str) -> bool:
@@ -340,11 +361,3 @@ def free_port() -> int:
             tcp.bind(("127.0.0.1", port))
             udp.bind(("127.0.0.1", port))
             return port
-
-
-@contextlib.contextmanager
-def running() -> Iterator[ControlPlane]:
-    """Builds if need be, and runs it."""
-    build()
-    with ControlPlane() as control_plane:
-        yield control_plane

@@ -1,0 +1,123 @@
+"""The running control plane, for tests marked ``cluster``; without it they are skipped, or fail."""
+
+import itertools
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from headless_discovery import Peers, Resolver, peers
+from tests.cluster import api as kubernetes
+from tests.cluster.api import API, Manifest
+from tests.cluster.control_plane import NameServers
+
+_SETTLE = 20.0
+_addresses = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("cluster")
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    if "CLUSTER_API" in os.environ:
+        return dict(os.environ)
+    missing = "no control plane: run these by 'scripts/cluster run pytest -m cluster'"
+    if os.environ.get("REQUIRE_CLUSTER") == "1":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def api(environment: dict[str, str]) -> Iterator[API]:
+    with API(
+        environment["CLUSTER_API"],
+        environment["CLUSTER_TOKEN"],
+        Path(environment["CLUSTER_CERTIFICATE"]),
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def name_servers(environment: dict[str, str]) -> Iterator[NameServers]:
+    """For tests that need a CoreDNS with other options."""
+    with NameServers(Path(environment["KUBECONFIG"])) as servers:
+        yield servers
+
+
+@attrs.frozen
+class Namespace:
+    """A namespace of a test's own. It is never deleted: nobody here would finish that."""
+
+    api: API
+    name: str
+    nameserver: str
+
+    def service(self, name: str, **options: Any) -> None:
+        """Makes a Service; options as those of `tests.cluster.api.service`."""
+        self.apply(kubernetes.service(name, self.name, **options))
+
+    def pod(self, name: str, *addresses: str, **options: Any) -> str:
+        """Makes a Pod, at a free address if none is given; returns its (first) address."""
+        found = addresses or (free_address(),)
+        self.apply(kubernetes.pod(name, self.name, found, **options))
+        return found[0]
+
+    def slice(self, name: str, **options: Any) -> None:
+        """Writes an EndpointSlice by hand."""
+        self.apply(kubernetes.endpoint_slice(name, self.name, **options))
+
+    def apply(self, manifest: Manifest) -> None:
+        """Makes any object."""
+        self.api.apply(manifest)
+
+    def set_status(self, pod: str, *addresses: str, ready: bool = True) -> None:
+        """Reports a Pod's status, as its kubelet would."""
+        path = kubernetes.collection("Pod", self.name)
+        self.api.merge(
+            f"{path}/{pod}/status", {"status": kubernetes.status(addresses, ready=ready)}
+        )
+
+    def delete(self, kind: str, name: str, *, now: bool = True) -> None:
+        """Deletes an object; ``now=False`` leaves a Pod terminating."""
+        self.api.delete(f"{kubernetes.collection(kind, self.name)}/{name}", now=now)
+
+    def peers(self, service: str, **arguments: Any) -> Peers:
+        """The library on this namespace, asking the real CoreDNS."""
+        arguments.setdefault("resolver", Resolver([self.nameserver]))
+        return peers(service, namespace=self.name, **arguments)
+
+
+@pytest.fixture
+def namespace(api: API, environment: dict[str, str]) -> Namespace:
+    found = Namespace(api, f"t-{secrets.token_hex(4)}", environment["CLUSTER_NAMESERVER"])
+    found.apply(kubernetes.namespace(found.name))
+    return found
+
+
+def free_address() -> str:
+    """A pod address that no other test uses: PTR records are found by address alone."""
+    number = next(_addresses)
+    return f"10.{200 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
+
+
+def eventually(check: Callable[[], object]) -> None:
+    """Repeats the assertions until they hold: changes take some milliseconds to reach DNS."""
+    until = time.monotonic() + _SETTLE
+    while True:
+        try:
+            check()
+        except (Exception, pytest.fail.Exception):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
