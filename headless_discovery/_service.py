@@ -76,9 +76,9 @@ class ServiceName:
                     f"'svc.namespace.svc' or 'svc.namespace.svc.cluster.local'"
                 )
         said_namespace = _said_once("namespace", said_namespace, namespace, text)
+        said_domain = _said_once("cluster_domain", said_domain, cluster_domain, text)
         if said_namespace is None:
             said_namespace = _found_namespace(text, surroundings)
-        said_domain = _said_once("cluster_domain", said_domain, cluster_domain, text)
         if said_domain is None:
             said_domain = surroundings.resolv_conf.cluster_domain or DEFAULT_DOMAIN
         return cls(service, said_namespace, said_domain)
