@@ -187,8 +187,8 @@ def incomplete(question: Question, answer: Answer) -> IncompleteAnswer:
     """The error for an answer that was cut and that nothing else completes."""
     came = len(answer.addresses) or len(answer.services) or len(answer.pointers)
     text = (
-        f"asked {answer.nameserver} for {question} and got an answer that was cut: "
-        f"{came} records came"
+        f"asked {answer.nameserver} for {question} and got an answer that was cut "
+        f"(records that came: {came})"
     )
     if answer.no_tcp is not None:
         text += (

@@ -199,6 +199,9 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
     replies = list((yield questions))
     if port_missing:
         services = _services(wanted, replies.pop())
+        if services.services and not services.truncated:  # it fits again, and says it all
+            memory.too_large = None
+            return (yield from _from_services(wanted, memory, services))
     published, ttl = yield from _published(wanted, memory, replies, services)
     memory.names = {address: memory.names[address] for address in published & memory.names.keys()}
     _remember_size(memory, len(published))

@@ -14,6 +14,7 @@ import selectors
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import attrs
 
@@ -153,7 +154,7 @@ class Resolver:
                     ready = selector.select(min(max(until - going.now, 0), _STOP_CHECK))
                     going.now = clock.now()
                     for key, _ in ready:
-                        key.data.receive(going)
+                        key.data.receive(cast("socket.socket", key.fileobj), going)
                     for conversation in active:
                         conversation.check_time(going)
             finally:
@@ -228,16 +229,14 @@ class _Conversation:
         elif going.now >= self.until:
             self.go_on(NoReply.in_time(going.timeout), going)
 
-    def receive(self, going: _Going) -> None:
+    def receive(self, opened: socket.socket, going: _Going) -> None:
         """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
-        if self._socket is None:
-            return
         came: bytes | NoReply | None
         try:
             if self._send.tcp:
-                came = self._receive_stream(self._socket, going.selector)
+                came = self._receive_stream(opened, going.selector)
             else:
-                wire = self._socket.recv(65535)
+                wire = opened.recv(65535)
                 came = wire if is_reply(self._send.wire, wire) else None
         except BlockingIOError:
             came = None

@@ -5,7 +5,7 @@ import struct
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headless_discovery._wire import (
@@ -243,6 +243,7 @@ def outcome(wire: bytes) -> Answer | MalformedReplyError:
         return error
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_an_answer_or_malformed_and_nothing_else(data: bytes) -> None:
     assert outcome(data)
@@ -262,6 +263,7 @@ ANSWERS = [
 ]
 
 
+@settings(deadline=None)
 @given(
     wire=st.sampled_from(ANSWERS),
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
