@@ -56,9 +56,11 @@ class Send:
 
 @attrs.frozen
 class NoReply:
-    """What came back instead of bytes, in words."""
+    """What came back instead of an answer that can be used, in words."""
 
     reason: str
+    rcode: str | None = None
+    """The DNS response code, if that is what came back."""
     timed_out: bool = False
     final: bool = False
     """The time for the whole lookup is over."""
@@ -73,121 +75,120 @@ OUT_OF_TIME = NoReply("no answer before the lookup's time was over", timed_out=T
 
 Reply = Answer | LookupFailed
 Asking = Generator[Send, bytes | NoReply, Reply]
+_Try = Generator[Send, bytes | NoReply, Answer | NoReply]
 
 
-@attrs.define
-class _Log:
-    """What was tried for one question, for the error's text."""
-
-    question: Question
-    tried: list[tuple[Server, NoReply | str]] = attrs.field(factory=list)
-    tcp: list[tuple[Server, str]] = attrs.field(factory=list)
-    """Servers whose answer was cut, and why TCP did not give the whole."""
-
-    def failure(self) -> LookupFailed:
-        lines = "; ".join(
-            f"{server}: {what.reason if isinstance(what, NoReply) else what}"
-            for server, what in dict.fromkeys(self.tried)
-        )
-        text = f"asked for {self.question} and got no usable answer: {lines or 'no time left'}"
-        server = str(self.tried[-1][0]) if self.tried else None
-        if all(isinstance(what, NoReply) and what.timed_out for _, what in self.tried):
-            return LookupTimeout(
-                f"{text}. Check that these name servers are the cluster's and that no "
-                f"NetworkPolicy keeps UDP and TCP port 53 from them",
-                name=self.question.name,
-                nameserver=server,
-            )
-        rcodes = [what.split(":")[0] for _, what in self.tried if isinstance(what, str)]
-        return LookupFailed(
-            text,
-            rcode=rcodes[-1] if rcodes and rcodes[-1].isupper() else None,
-            name=self.question.name,
-            nameserver=server,
-        )
-
-
-def ask(
-    question: Question, service: ServiceName, servers: Sequence[Server], edns: int | None
-) -> Asking:
+def ask(question: Question, service: ServiceName, servers: Sequence[Server], edns: int) -> Asking:
     """Asks one server after the other until one gives an answer that may be believed.
 
     A server that fails (SERVFAIL, REFUSED, nonsense, another zone's "no") is not asked again; one
-    that stays silent is, after the others, for as long as there is time: UDP loses packets.
+    that stays silent is, after the others, for as long as there is time: UDP loses packets. A cut
+    answer is kept in case no server gives the whole.
     """
-    log = _Log(question)
-    cut: Answer | None = None
+    tried: list[tuple[Server, NoReply]] = []
+    cut: list[Answer] = []
     waiting = list(servers)
     while waiting:
         server = waiting.pop(0)
-        came = yield from _ask_one(question, server, edns, log)
+        came = yield from _ask_server(question, service, server, edns)
         if isinstance(came, NoReply):
-            log.tried.append((server, came))
+            tried.append((server, came))
             if came.final:
                 break
             if came.timed_out:
                 waiting.append(server)
-        elif (trouble := _trouble(came, question, service)) is not None:
-            log.tried.append((server, trouble))
-        elif came.truncated and log.tcp and log.tcp[-1][0] == server:
-            cut = cut or came
+        elif came.no_tcp is not None:
+            cut.append(came)
         else:
             return came
-    if cut is not None:
-        return attrs.evolve(cut, no_tcp="; ".join(f"{server}: {why}" for server, why in log.tcp))
-    return log.failure()
+    if cut:
+        why = "; ".join(f"{answer.nameserver}: {answer.no_tcp}" for answer in cut)
+        return attrs.evolve(cut[0], no_tcp=why)
+    return _failure(question, tried)
 
 
-def _ask_one(
-    question: Question, server: Server, edns: int | None, log: _Log
-) -> Generator[Send, bytes | NoReply, Answer | NoReply]:
+def _ask_server(question: Question, service: ServiceName, server: Server, edns: int) -> _Try:
     """UDP; without EDNS if the server cannot do it (RFC 6891, 7); then TCP if it was cut."""
-    answer = yield from _send(question, server, edns)
-    if isinstance(answer, Answer) and answer.rcode in ("FORMERR", "BADVERS", "NOTIMP"):
-        edns = None
-        answer = yield from _send(question, server, edns)
-    if isinstance(answer, NoReply) or not answer.truncated or not question.tcp:
-        return answer
-    whole = yield from _send(question, server, edns, tcp=True)
-    if isinstance(whole, Answer):
-        return whole
-    log.tcp.append((server, whole.reason))
-    return answer
+    offered: int | None = edns
+    came = yield from _send(question, service, server, offered)
+    if came.rcode in ("FORMERR", "BADVERS", "NOTIMP"):
+        offered = None
+        came = yield from _send(question, service, server, offered)
+    if isinstance(came, NoReply) or not came.truncated or not question.tcp:
+        return came
+    whole = yield from _send(question, service, server, offered, tcp=True)
+    if isinstance(whole, NoReply):
+        return attrs.evolve(came, no_tcp=whole.reason)
+    return whole
 
 
 def _send(
-    question: Question, server: Server, edns: int | None, *, tcp: bool = False
-) -> Generator[Send, bytes | NoReply, Answer | NoReply]:
-    wire = query(question.name, question.rdtype, edns=edns)
-    came = yield Send(wire, server, tcp)
+    question: Question,
+    service: ServiceName,
+    server: Server,
+    edns: int | None,
+    *,
+    tcp: bool = False,
+) -> _Try:
+    came = yield Send(query(question.name, question.rdtype, edns=edns), server, tcp)
     if isinstance(came, NoReply):
         return came
     try:
-        return read(came)
+        answer = read(came)
     except MalformedReplyError as error:
         return NoReply(f"a malformed reply of {len(came)} bytes ({error})")
+    if (reason := _unusable(answer, question, service)) is not None:
+        return NoReply(reason, rcode=answer.rcode)
+    return attrs.evolve(answer, nameserver=str(server)) if answer.truncated else answer
 
 
-def _trouble(answer: Answer, question: Question, service: ServiceName) -> str | None:
+def _unusable(answer: Answer, question: Question, service: ServiceName) -> str | None:
     """Why this server's answer says nothing about the Service, if so."""
     if answer.rcode not in ("NOERROR", "NXDOMAIN"):
         return answer.rcode
-    if question.rdtype is Type.PTR or not answer.negative or answer.truncated:
+    # Reverse zones are not the cluster domain's: there, anybody may say no.
+    if question.rdtype is Type.PTR or not answer.negative:
         return None
     if answer.soa is None or service.serves(answer.soa):
         return None
     return (
         f"{answer.rcode}: this server does not serve {service.domain} (its answer speaks for "
-        f"{answer.soa or 'the root'}); is this a pod with the node's resolv.conf (hostNetwork "
-        f"without dnsPolicy: ClusterFirstWithHostNet), or is cluster_domain wrong?"
+        f"{'the root' if answer.soa == '.' else answer.soa}); is this a pod with the node's "
+        f"resolv.conf (hostNetwork without dnsPolicy: ClusterFirstWithHostNet), or is "
+        f"cluster_domain wrong?"
+    )
+
+
+def _failure(question: Question, tried: Sequence[tuple[Server, NoReply]]) -> LookupFailed:
+    said = "; ".join(f"{server}: {came.reason}" for server, came in dict.fromkeys(tried))
+    text = f"asked for {question} and got no usable answer: {said}"
+    server, last = tried[-1]
+    if all(came.timed_out for _, came in tried):
+        return LookupTimeout(
+            f"{text}. Check that these name servers are the cluster's and that no NetworkPolicy "
+            f"keeps UDP and TCP port 53 from them",
+            name=question.name,
+            nameserver=str(server),
+        )
+    # A server that said something tells more than one that stayed silent.
+    server, last = next(
+        ((server, came) for server, came in reversed(tried) if came.rcode), (server, last)
+    )
+    return LookupFailed(
+        f"{text}. Check that these name servers are the cluster's, and that its DNS pods are "
+        f"ready and say nothing of it in their logs",
+        rcode=last.rcode,
+        name=question.name,
+        nameserver=str(server),
     )
 
 
 def incomplete(question: Question, answer: Answer) -> IncompleteAnswer:
     """The error for an answer that was cut and that nothing else completes."""
+    came = len(answer.addresses) or len(answer.services) or len(answer.pointers)
     text = (
-        f"asked for {question} and got an answer that was cut: "
-        f"{len(answer.addresses) or len(answer.services)} records came"
+        f"asked {answer.nameserver} for {question} and got an answer that was cut "
+        f"(records that came: {came})"
     )
     if answer.no_tcp is not None:
         text += (
@@ -199,4 +200,6 @@ def incomplete(question: Question, answer: Answer) -> IncompleteAnswer:
             ", over TCP too: DNS carries at most 64 KiB, about 4,000 pods. Split the Service, "
             "or list its EndpointSlices through the Kubernetes API"
         )
-    return IncompleteAnswer(text, rcode="NOERROR", name=question.name)
+    return IncompleteAnswer(
+        text, rcode=answer.rcode, name=question.name, nameserver=answer.nameserver
+    )

@@ -10,13 +10,14 @@ is guessed, and an incomplete set is never passed off as complete.
 """
 
 import socket  # for inet_pton alone
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, KeysView, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 import attrs
 
 from ._endpoint import Endpoint, dashed
-from ._errors import LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
+from ._errors import IncompleteAnswer, LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
 from ._exchange import Question, Reply, incomplete
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from ._service import ServiceName
@@ -76,7 +77,7 @@ class Memory:
     targets: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     """The last addresses of SRV targets that came without glue, likewise."""
     too_large: int | None = None
-    """How many pods there were when SRV did not fit."""
+    """How many addresses there were when SRV did not fit; 0 until they are counted."""
     in_use: Type | None = None
     """The family that pods without host names were listed by (`_one_family`)."""
 
@@ -84,6 +85,9 @@ class Memory:
 Lookup = Generator[list[Question], Sequence[Reply], Outcome]
 Members = dict[str, tuple[str, ...]]
 """Addresses by pod name."""
+Names = tuple[str, ...]
+Published = KeysView[str]
+"""Addresses, in the order of the answers."""
 
 
 class _StopError(Exception):
@@ -108,30 +112,23 @@ def lookup(wanted: Wanted, memory: Memory) -> Lookup:
 
 def _by_services(wanted: Wanted, memory: Memory) -> Lookup:
     [reply] = yield [Question(wanted.name, Type.SRV)]
-    answer = _answer(reply)
-    _check_headless(wanted, answer)
+    answer = _services(wanted, reply)
     if answer.truncated:
-        return (yield from _by_addresses(wanted, memory, services=answer))
+        # Noted at once: should the rest not come in time, the next lookup starts with that.
+        memory.too_large = 0
+        return (yield from _by_addresses(wanted, memory, answer))
     if answer.services:
         return (yield from _from_services(wanted, memory, answer))
     if isinstance(wanted.port, str):
         return (yield from _diagnose(wanted, answer))
-    if answer.rcode == "NXDOMAIN":
+    if answer.no_such_name:
         return _empty(wanted, [answer])
-    return (yield from _by_addresses(wanted, memory))
+    return (yield from _by_addresses(wanted, memory, answer))
 
 
 def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
     ports: dict[str, set[int]] = {}
     for target, number in answer.services:
-        if not wanted.service.owns(target):
-            return Unknown(
-                LookupFailed(
-                    f"asked for {wanted.name}. SRV and got the target {target}, which is not a "
-                    f"name below {wanted.service}: is cluster_domain right?",
-                    name=wanted.name,
-                )
-            )
         ports.setdefault(target, set()).update({number} - {0})  # kube-dns: 0 is no port
     members = {target: answer.glue.get(target, ()) for target in ports}
     ttl = answer.ttl
@@ -140,7 +137,13 @@ def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
         asked, extra = yield from _ask_targets(wanted, memory, bare)
         members |= asked
         ttl = min(ttl, extra)
-    return _found(wanted, memory, members, ports, ttl)
+    # What other questions found before is older than this.
+    memory.addresses.clear()
+    memory.targets = {target: members[target] for target in bare}
+    kept = _of_family(wanted, memory, members)
+    if not kept:  # glue may leave a family out, so whether there is nobody must be asked
+        return (yield from _by_addresses(wanted, memory, answer))
+    return _found(wanted, kept, ports, ttl)
 
 
 def _ask_targets(
@@ -149,150 +152,181 @@ def _ask_targets(
     """The addresses of SRV targets that came without glue, and the smallest TTL."""
     questions = [Question(target, rdtype) for target in targets for rdtype in wanted.types]
     replies = yield questions
-    members: dict[str, list[str]] = {target: [] for target in targets}
-    ttl = 2**31
+    members: Members = dict.fromkeys(targets, ())
+    ttls: list[int] = []
+    failed: dict[str, LookupFailed] = {}
     for question, reply in zip(questions, replies, strict=True):
         if isinstance(reply, Answer):
+            if reply.truncated:
+                raise _StopError(Unknown(incomplete(question, reply)))
+            if reply.no_such_name:
+                raise _StopError(Unknown(_contradiction(wanted, question)))
             members[question.name] += reply.addresses
-            ttl = min(ttl, reply.ttl)
+            ttls.append(reply.ttl)
             continue
-        kept = [
+        kept = tuple(
             address
             for address in memory.targets.get(question.name, ())
             if _family(address) is question.rdtype
-        ]
-        if not kept and wanted.needed in (question.rdtype, None):
+        )
+        if not kept and wanted.needed is question.rdtype:
             raise _StopError(Unknown(reply))
         members[question.name] += kept
-    memory.targets = {target: tuple(addresses) for target, addresses in members.items()}
-    return dict(memory.targets), ttl
+        failed[question.name] = reply
+    for question in questions:
+        if not members[question.name] and (question.name in failed or len(wanted.types) == 2):
+            failure = failed.get(question.name) or _contradiction(wanted, question)
+            raise _StopError(Unknown(failure))
+    if not ttls:  # all of it is old
+        raise _StopError(Unknown(next(iter(failed.values()))))
+    return members, min(ttls)
 
 
 # A and AAAA: the members, whose names are then asked for.
 
 
 def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None) -> Lookup:
-    """``services`` is the part of an SRV answer that came, if it was just asked for."""
+    """``services`` is what SRV has just answered, if it was asked."""
     questions = [Question(wanted.name, rdtype) for rdtype in wanted.types]
-    ports_wanted = memory.too_large is not None and not isinstance(wanted.port, int)
-    if ports_wanted and services is None:
-        # A part is enough to learn the port's number, so it is not asked for over TCP.
+    port_missing = (
+        services is None
+        and wanted.records == "auto"
+        and not isinstance(wanted.port, int)  # a number that was given needs no looking up
+    )
+    if port_missing:
+        # A part of the records is enough for that, so TCP is not tried.
         questions.append(Question(wanted.name, Type.SRV, tcp=False))
-    replies = yield questions
-    if len(replies) > len(wanted.types):
-        services = _answer(replies[-1])
-        _check_headless(wanted, services)
-    published, ttl = yield from _published(wanted, memory, replies)
-    known = _from_glue(services, published)
+    replies = list((yield questions))
+    if port_missing:
+        services = _services(wanted, replies.pop())
+        if services.services and not services.truncated:  # it fits again, and says it all
+            memory.too_large = None
+            return (yield from _from_services(wanted, memory, services))
+    published, ttl = yield from _published(wanted, memory, replies, services)
+    memory.names = {address: memory.names[address] for address in published & memory.names.keys()}
+    _remember_size(memory, len(published))
     if wanted.records == "address":
         names = yield from _dashed_names(wanted, memory, published)
     else:
-        names = yield from _names(wanted, memory, published, known)
-    _remember_size(memory, services, len(published))
+        names = yield from _names(wanted, memory, published, services)
     members: dict[str, list[str]] = {}
     for address in published:
         for name in names[address]:
             members.setdefault(name, []).append(address)
     number = _common_port(wanted, services)
-    ports = {name: {number} if number else set() for name in members}
-    return _found(
-        wanted, memory, {name: tuple(found) for name, found in members.items()}, ports, ttl
-    )
+    ports = dict.fromkeys(members, {number} if number else set())
+    kept = _of_family(wanted, memory, {name: tuple(found) for name, found in members.items()})
+    return _found(wanted, kept, ports, ttl)
 
 
 def _published(
-    wanted: Wanted, memory: Memory, replies: Sequence[Reply]
-) -> Generator[list[Question], Sequence[Reply], tuple[list[str], int]]:
+    wanted: Wanted, memory: Memory, replies: Sequence[Reply], services: Answer | None
+) -> Generator[list[Question], Sequence[Reply], tuple[Published, int]]:
     """The published addresses of all families asked, and the smallest TTL."""
-    answers: dict[Type, Answer] = {}
-    addresses: list[str] = []
-    failed: list[LookupFailed] = []
-    for rdtype, reply in zip(wanted.types, replies, strict=False):
-        if not isinstance(reply, Answer):
-            last = memory.addresses.get(rdtype, ())
-            if not last and wanted.needed is rdtype:
-                raise _StopError(Unknown(reply))
-            failed.append(reply)
-            addresses += last
-            continue
-        _check_headless(wanted, reply)
-        if reply.truncated:
-            raise _StopError(Unknown(incomplete(Question(wanted.name, rdtype), reply)))
-        answers[rdtype] = reply
-        addresses += reply.addresses
-    if addresses:
-        memory.addresses |= {rdtype: answer.addresses for rdtype, answer in answers.items()}
-        ttls = [answer.ttl for answer in answers.values() if answer.addresses]
-        return addresses, min(ttls or [answer.ttl for answer in answers.values()])
-    if failed and not any(answer.rcode == "NXDOMAIN" for answer in answers.values()):
-        raise _StopError(Unknown(failed[0]))
+    by_type = dict(zip(wanted.types, replies, strict=True))
+    answers = {rdtype: reply for rdtype, reply in by_type.items() if isinstance(reply, Answer)}
+    for rdtype, answer in answers.items():
+        _check_headless(wanted, answer)
+        if answer.truncated:
+            raise _StopError(Unknown(incomplete(Question(wanted.name, rdtype), answer)))
+    if not any(answer.addresses for answer in answers.values()):
+        raise _StopError((yield from _nobody(wanted, memory, by_type, services)))
+    for rdtype, reply in by_type.items():
+        if isinstance(reply, Answer):
+            # NXDOMAIN beside another family's addresses is an old cache's: it says nothing.
+            if not reply.no_such_name:
+                memory.addresses[rdtype] = reply.addresses
+        elif wanted.needed is rdtype and not memory.addresses.get(rdtype):
+            raise _StopError(Unknown(reply))
+    published = dict.fromkeys(
+        address for rdtype in wanted.types for address in memory.addresses.get(rdtype, ())
+    )
+    return published.keys(), min(answer.ttl for answer in answers.values() if answer.addresses)
+
+
+def _nobody(
+    wanted: Wanted, memory: Memory, by_type: Mapping[Type, Reply], services: Answer | None
+) -> Lookup:
+    """What it means that no address came."""
+    answers = [reply for reply in by_type.values() if isinstance(reply, Answer)]
+    failures = [reply for reply in by_type.values() if not isinstance(reply, Answer)]
+    no_such_name = any(answer.no_such_name for answer in answers)
+    if failures and not no_such_name:
+        return Unknown(failures[0])
+    listed = services is not None and bool(services.services)
+    if listed and (no_such_name or len(wanted.types) == 2):
+        return Unknown(_contradiction(wanted, Question(wanted.name, wanted.types[0])))
     memory.addresses.clear()
-    if isinstance(wanted.port, str):
-        raise _StopError((yield from _diagnose(wanted, *answers.values())))
-    raise _StopError(_empty(wanted, answers.values()))
-
-
-def _from_glue(services: Answer | None, published: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Names by address, for the SRV targets that came with glue before the answer was cut."""
-    names: dict[str, tuple[str, ...]] = {}
-    for target, addresses in services.glue.items() if services is not None else ():
-        for address in addresses:
-            names[address] = (*names.get(address, ()), target)
-    return {address: names[address] for address in published if address in names}
+    memory.names.clear()
+    memory.too_large = None
+    if isinstance(wanted.port, str) and not listed:
+        return (yield from _diagnose(wanted, *answers))
+    return _empty(wanted, answers)
 
 
 def _names(
-    wanted: Wanted,
-    memory: Memory,
-    published: Sequence[str],
-    known: Mapping[str, tuple[str, ...]],
-) -> Generator[list[Question], Sequence[Reply], Mapping[str, tuple[str, ...]]]:
+    wanted: Wanted, memory: Memory, published: Published, services: Answer | None
+) -> Generator[list[Question], Sequence[Reply], Mapping[str, Names]]:
     """A name for every address: learnt before, from glue, from PTR, or dashed and confirmed."""
-    names = {a: n for a, n in memory.names.items() if a in set(published)}
-    new = [address for address in published if address not in names and address not in known]
+    names = memory.names
+    for address, targets in _from_glue(services).items():
+        # Part of what is known already is no news; anything else is newer.
+        if address in published and not set(targets) <= set(names.get(address, ())):
+            names[address] = tuple(targets)
+    new = [address for address in published if address not in names]
     failure: LookupFailed | None = None
-    if new:
-        replies = yield [Question(_reverse(address), Type.PTR) for address in new]
-        for address, reply in zip(new, replies, strict=True):
-            if isinstance(reply, Answer):
-                below = tuple(name for name in reply.pointers if wanted.service.owns(name))
-                if below:
-                    names[address] = below
-            else:
-                failure = reply
-    memory.names = {**names, **known}
+    questions = [Question(_reverse(address), Type.PTR) for address in new]
+    replies = (yield questions) if questions else []
+    for address, question, reply in zip(new, questions, replies, strict=True):
+        if not isinstance(reply, Answer):
+            failure = reply
+        elif reply.truncated:
+            failure = incomplete(question, reply)
+        elif below := tuple(name for name in reply.pointers if wanted.service.owns(name)):
+            names[address] = below
     nameless = [address for address in new if address not in names]
-    if nameless and failure is None:
-        yield from _confirm_dashed(wanted, memory, nameless)
-        nameless = [address for address in nameless if address not in memory.names]
-    if nameless:
-        raise _StopError(Unknown(failure or _no_name(wanted, nameless[0])))
-    return memory.names
+    denied = (yield from _confirm_dashed(wanted, memory, nameless)) if nameless else []
+    if denied:
+        raise _StopError(Unknown(failure or _no_name(wanted, denied[0])))
+    return names
+
+
+def _from_glue(services: Answer | None) -> Mapping[str, list[str]]:
+    """Names by address, for the SRV targets that came with glue before the answer was cut."""
+    names: dict[str, list[str]] = {}
+    if services is not None:
+        for target in dict.fromkeys(target for target, _ in services.services):
+            for address in services.glue.get(target, ()):
+                names.setdefault(address, []).append(target)
+    return names
 
 
 def _dashed_names(
-    wanted: Wanted, memory: Memory, published: Sequence[str]
-) -> Generator[list[Question], Sequence[Reply], Mapping[str, tuple[str, ...]]]:
+    wanted: Wanted, memory: Memory, published: Published
+) -> Generator[list[Question], Sequence[Reply], Mapping[str, Names]]:
     """``records="address"``: the caller promises that no pod has a host name.
 
     Whether the Service is headless at all shows only where a family has one address: a virtual
     IP has no dashed name, so that name is asked for, once (CoreDNS behaviour).
     """
+    lone: list[str] = []
     for rdtype in wanted.types:
-        alone = [address for address in published if _family(address) is rdtype]
-        if len(alone) == 1 and alone[0] not in memory.names:
-            gone = yield from _confirm_dashed(wanted, memory, alone)
-            if gone:
-                raise _StopError(
-                    Wrong(
-                        NotHeadless(
-                            f"{wanted.service} has one address, {alone[0]}, and no name "
-                            f"{dashed(alone[0])}.{wanted.service}: a ClusterIP Service's virtual "
-                            f"IP, not a pod's. Set clusterIP: None to make it headless (or, if "
-                            f'its pods have host names, leave out records="address")'
-                        )
-                    )
+        addresses = [address for address in published if _family(address) is rdtype]
+        if len(addresses) == 1 and addresses[0] not in memory.names:
+            lone += addresses
+    denied = (yield from _confirm_dashed(wanted, memory, lone)) if lone else []
+    if denied:
+        address = denied[0]
+        raise _StopError(
+            Wrong(
+                NotHeadless(
+                    f"{wanted.service} has one address, {address}, and no name "
+                    f"{_dashed_name(wanted, address)}: a ClusterIP Service's virtual IP, not a "
+                    f"pod's. Set clusterIP: None to make it headless (or, if its pods have host "
+                    f'names, leave out records="address")'
                 )
+            )
+        )
     return {address: (_dashed_name(wanted, address),) for address in published}
 
 
@@ -300,18 +334,22 @@ def _confirm_dashed(
     wanted: Wanted, memory: Memory, addresses: Sequence[str]
 ) -> Generator[list[Question], Sequence[Reply], list[str]]:
     """Asks whether each address has its dashed name; returns those of which DNS says no."""
-    replies = yield [
-        Question(_dashed_name(wanted, address), _family(address)) for address in addresses
-    ]
-    gone: list[str] = []
-    for address, reply in zip(addresses, replies, strict=True):
+    questions = [Question(_dashed_name(wanted, address), _family(address)) for address in addresses]
+    replies = yield questions
+    denied: list[str] = []
+    failure: LookupFailed | None = None
+    for address, question, reply in zip(addresses, questions, replies, strict=True):
         if not isinstance(reply, Answer):
-            raise _StopError(Unknown(reply))
-        if address in reply.addresses:
-            memory.names[address] = (_dashed_name(wanted, address),)
+            failure = reply
+        elif address in reply.addresses:
+            memory.names[address] = (question.name,)
+        elif reply.no_such_name:
+            denied.append(address)
         else:
-            gone.append(address)
-    return gone
+            failure = _no_name(wanted, address)
+    if failure is not None:
+        raise _StopError(Unknown(failure))
+    return denied
 
 
 def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
@@ -322,17 +360,28 @@ def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
     if len(numbers) == 1:
         return numbers.pop()
     if isinstance(wanted.port, str):
-        raise _StopError(Unknown(incomplete(Question(wanted.name, Type.SRV), services)))
+        said = ", ".join(str(number) for number in sorted(numbers)) or "none"
+        raise _StopError(
+            Unknown(
+                IncompleteAnswer(
+                    f"asked for {wanted.name}. SRV, of which only a part fits into an answer: the "
+                    f"part that came does not tell the number of port {wanted.port!r} on every "
+                    f"pod (numbers seen: {said}). Give port= as a number, or split the Service",
+                    rcode=services.rcode,
+                    name=wanted.name,
+                    nameserver=services.nameserver,
+                )
+            )
+        )
     return None
 
 
-def _remember_size(memory: Memory, services: Answer | None, size: int) -> None:
-    """SRV did not fit: addresses are asked first, until the set is well below this size."""
-    if memory.too_large is not None:
-        if size < memory.too_large * _WELL_BELOW:
-            memory.too_large = None
-    elif services is not None:
+def _remember_size(memory: Memory, size: int) -> None:
+    """SRV did not fit: addresses are asked first, until the set is well below that size."""
+    if memory.too_large == 0:
         memory.too_large = size
+    elif memory.too_large is not None and size < memory.too_large * _WELL_BELOW:
+        memory.too_large = None
 
 
 # A named port that DNS does not know.
@@ -342,35 +391,51 @@ def _diagnose(wanted: Wanted, *negatives: Answer) -> Lookup:
     """No such port name, no pods, or another kind of Service? Asks at the Service's own name."""
     name = str(wanted.service)
     replies = yield [Question(name, rdtype) for rdtype in (Type.SRV, Type.A, Type.AAAA)]
+    services = replies[0]
     answers = [reply for reply in replies if isinstance(reply, Answer)]
+    failures = [reply for reply in replies if not isinstance(reply, Answer)]
     for answer in answers:
         _check_headless(wanted, answer)
-    if any(not answer.negative for answer in answers):
-        numbers = sorted({str(number) for answer in answers for _, number in answer.services})
-        return Wrong(
-            NoSuchPort(
-                f"{wanted.service} has pods, but no port named {wanted.port!r} over "
-                f"{wanted.protocol.upper()} (asked for {wanted.name}.); the port numbers that "
-                f"DNS shows: {', '.join(numbers) or 'none'}. Compare with kubectl get "
-                f"endpointslices -n {wanted.service.namespace} -l kubernetes.io/service-name="
-                f"{wanted.service.service} -o yaml; if the port is new, caches may differ for "
-                f"some seconds"
-            )
+    if all(answer.negative for answer in answers):
+        if failures and not any(answer.no_such_name for answer in answers):
+            return Unknown(failures[0])
+        return _empty(wanted, [*negatives, *answers])
+    if not isinstance(services, Answer):  # these may be a virtual IP's addresses
+        return Unknown(services)
+    numbers = sorted({number for _, number in services.services if number})
+    return Wrong(
+        NoSuchPort(
+            f"{wanted.service} has pods, but no port named {wanted.port!r} over "
+            f"{wanted.protocol.upper()} (asked for {wanted.name}.); the port numbers that "
+            f"DNS shows: {', '.join(map(str, numbers)) or 'none'}. Compare with kubectl get "
+            f"endpointslices -n {wanted.service.namespace} -l kubernetes.io/service-name="
+            f"{wanted.service.service} -o yaml; if the port is new, caches may differ for "
+            f"some seconds"
         )
-    if all(answer.rcode != "NXDOMAIN" for answer in answers):
-        for reply in replies:
-            if not isinstance(reply, Answer):
-                return Unknown(reply)
-    return _empty(wanted, [*negatives, *answers])
+    )
 
 
 # What the answers mean.
 
 
-def _answer(reply: Reply) -> Answer:
-    if isinstance(reply, Answer):
-        return reply
-    raise _StopError(Unknown(reply))
+def _services(wanted: Wanted, reply: Reply) -> Answer:
+    """An SRV answer that speaks of this Service's pods."""
+    if not isinstance(reply, Answer):
+        raise _StopError(Unknown(reply))
+    _check_headless(wanted, reply)
+    for target, _ in reply.services:
+        if not wanted.service.owns(target):
+            raise _StopError(
+                Unknown(
+                    LookupFailed(
+                        f"asked for {wanted.name}. SRV and got the target {target}, which is not "
+                        f"a host name below {wanted.service}: is cluster_domain right?",
+                        rcode=reply.rcode,
+                        name=wanted.name,
+                    )
+                )
+            )
+    return reply
 
 
 def _check_headless(wanted: Wanted, answer: Answer) -> None:
@@ -402,10 +467,10 @@ def _check_headless(wanted: Wanted, answer: Answer) -> None:
 def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
     answers = list(answers)
     service = wanted.service
-    if any(answer.rcode == "NXDOMAIN" for answer in answers):
+    if any(answer.no_such_name for answer in answers):
         said = "NXDOMAIN, which is DNS's answer to 'no such Service' and to 'no ready pod' alike"
     else:
-        said = "no addresses"
+        said = f"no {' or '.join(rdtype.name for rdtype in wanted.types)} record"
     return Empty(
         ttl=min(answer.ttl for answer in answers),
         error=NoEndpoints(
@@ -419,26 +484,12 @@ def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
 
 
 def _found(
-    wanted: Wanted,
-    memory: Memory,
-    members: Mapping[str, tuple[str, ...]],
-    ports: Mapping[str, set[int]],
-    ttl: int,
-) -> Outcome:
-    kept = _of_family(wanted, memory, members)
-    if not kept:
-        asked = " or ".join(rdtype.name for rdtype in wanted.types)
-        return Empty(
-            ttl,
-            NoEndpoints(
-                f"{wanted.service} has {len(members)} pods, none of them with an address of "
-                f"family={wanted.family!r} (no {asked} record): ask for family='any'"
-            ),
-        )
+    wanted: Wanted, members: Members, ports: Mapping[str, AbstractSet[int]], ttl: int
+) -> Found:
     # One port number for each pod and all is well; several mean that the Service has several.
     one_port = all(len(numbers) < 2 for numbers in ports.values())
     endpoints: list[Endpoint] = []
-    for name, addresses in kept.items():
+    for name, addresses in members.items():
         if isinstance(wanted.port, int):
             endpoints.append(Endpoint(name, addresses, wanted.port))
         elif wanted.port is None:
@@ -483,7 +534,8 @@ def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
                 by_family[_family(address)].append(name)
     count, count_other = len(by_family[preferred]), len(by_family[other])
     enough = 2 * count >= count_other if memory.in_use is preferred else count >= count_other
-    memory.in_use = preferred if enough else other
+    if count or count_other:
+        memory.in_use = preferred if enough else other
     left_out = set(by_family[other if enough else preferred])
     return {name: addresses for name, addresses in members.items() if name not in left_out}
 
@@ -505,6 +557,14 @@ def _reverse(address: str) -> str:
     if ":" in address:
         return ".".join(reversed(_packed(address).hex())) + ".ip6.arpa"
     return ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+
+
+def _contradiction(wanted: Wanted, question: Question) -> LookupFailed:
+    return LookupFailed(
+        f"DNS contradicts itself: SRV names pods of {wanted.service}, and {question} says that "
+        f"there are none. Caches that differ agree again after some seconds",
+        name=question.name,
+    )
 
 
 def _no_name(wanted: Wanted, address: str) -> LookupFailed:

@@ -14,8 +14,10 @@ from ._surroundings import NAMESPACE_FILE, Surroundings
 DEFAULT_DOMAIN = "cluster.local"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_LONGEST_NAME = 253
-_LONGEST_PREFIX = len(f"_{'p' * 63}._sctp.")
+_LABELS_BELOW = re.compile(r"([a-z0-9_-]{1,63}\.)+")
+_LONGEST_PORT = 62  # it is asked for as a label that starts with an underscore
+_LONGEST_BELOW = len(f"_{'p' * _LONGEST_PORT}._sctp.")  # a pod's own label is shorter
+_LONGEST = 253 - _LONGEST_BELOW  # RFC 1035, 2.3.4: 255 bytes, of which the text shows 253
 
 
 @attrs.frozen
@@ -25,6 +27,19 @@ class ServiceName:
     service: str
     namespace: str
     domain: str = DEFAULT_DOMAIN
+
+    def __attrs_post_init__(self) -> None:
+        _check_label("service", self.service)
+        _check_label("namespace", self.namespace)
+        if not all(_DOMAIN_LABEL.fullmatch(label) for label in self.domain.split(".")):
+            raise ConfigurationError(
+                f"cluster_domain={self.domain!r} is not a DNS name such as 'cluster.local'"
+            )
+        if len(str(self)) > _LONGEST:
+            raise ConfigurationError(
+                f"cluster_domain={self.domain!r} is too long: {self} leaves no room for the "
+                f"names of its ports and pods (at most {_LONGEST} characters do)"
+            )
 
     @classmethod
     def parse(
@@ -51,9 +66,7 @@ class ServiceName:
         match text.lower().removesuffix(".").split("."):
             case [service]:
                 pass
-            case [service, said_namespace]:
-                pass
-            case [service, said_namespace, "svc"]:
+            case [service, said_namespace] | [service, said_namespace, "svc"]:
                 pass
             case [service, said_namespace, "svc", *domain]:
                 said_domain = ".".join(domain)
@@ -62,36 +75,33 @@ class ServiceName:
                     f"service={text!r} is not a Service's name: it may be 'svc', 'svc.namespace', "
                     f"'svc.namespace.svc' or 'svc.namespace.svc.cluster.local'"
                 )
-        _check_label("service", service)
-        return cls(
-            service,
-            _check_label(
-                "namespace",
-                _one_of("namespace", said_namespace, namespace, text)
-                or _found_namespace(text, surroundings),
-            ),
-            _check_domain(
-                _one_of("cluster_domain", said_domain, cluster_domain, text)
-                or surroundings.resolv_conf.cluster_domain
-                or DEFAULT_DOMAIN,
-                service=text,
-            ),
-        )
+        said_namespace = _said_once("namespace", said_namespace, namespace, text)
+        said_domain = _said_once("cluster_domain", said_domain, cluster_domain, text)
+        if said_namespace is None:
+            said_namespace = _found_namespace(text, surroundings)
+        if said_domain is None:
+            said_domain = surroundings.resolv_conf.cluster_domain or DEFAULT_DOMAIN
+        return cls(service, said_namespace, said_domain)
 
     def __str__(self) -> str:
         """The full name, without the final dot."""
         return f"{self.service}.{self.namespace}.svc.{self.domain}"
 
     def owns(self, name: str) -> bool:
-        """Whether a name (lower case, no final dot) is one of this Service's pods'."""
-        return name.endswith(f".{self}")
+        """Whether a name (lower case, no final dot) may be that of one of this Service's pods.
+
+        Only labels of letters, digits, dashes and underscores: what else a server may send is no
+        host name, and could not be asked for as it is written.
+        """
+        below = name.removesuffix(str(self))
+        return below != name and _LABELS_BELOW.fullmatch(below) is not None
 
     def serves(self, owner: str) -> bool:
         """Whether an SOA's owner shows that the server speaks for this cluster's domain."""
         return owner == self.domain or owner.endswith(f".{self.domain}")
 
 
-def _one_of(argument: str, in_name: str | None, given: str | None, text: str) -> str | None:
+def _said_once(argument: str, in_name: str | None, given: str | None, text: str) -> str | None:
     if given is None:
         return in_name
     if not isinstance(given, str):
@@ -116,25 +126,12 @@ def _found_namespace(text: str, surroundings: Surroundings) -> str:
     return found.lower()
 
 
-def _check_label(argument: str, label: str) -> str:
+def _check_label(argument: str, label: str) -> None:
     if not _LABEL.fullmatch(label):
         raise ConfigurationError(
             f"{argument}={label!r} is not a DNS label: 1 to 63 letters, digits and dashes, "
             f"with no dash at either end"
         )
-    return label
-
-
-def _check_domain(domain: str, *, service: str) -> str:
-    if not all(_DOMAIN_LABEL.fullmatch(label) for label in domain.split(".")):
-        raise ConfigurationError(
-            f"cluster_domain={domain!r} is not a DNS name such as 'cluster.local'"
-        )
-    if len(domain) > _LONGEST_NAME - _LONGEST_PREFIX - len("s.n.svc."):
-        raise ConfigurationError(
-            f"cluster_domain={domain!r} leaves no room for names below it (service={service!r})"
-        )
-    return domain
 
 
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -152,12 +149,12 @@ def check_port(port: object) -> str | int | None:
                 return port
         case str():
             name = port.lower()
-            if name.isdigit():
+            if _LABEL.fullmatch(name) and len(name) <= _LONGEST_PORT:
+                if not name.isdigit():
+                    return name
                 raise ConfigurationError(
                     f"port={port!r} is text: give the number {port}, or the name of a port"
                 )
-            if _LABEL.fullmatch(name):
-                return name
     raise ConfigurationError(
         f"port must be a port's name such as 'http', a number from 1 to 65535, or None, "
         f"not {port!r}"

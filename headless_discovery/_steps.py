@@ -33,7 +33,7 @@ def steps_of(
     lookup: Lookup,
     service: ServiceName,
     servers: Sequence[Server],
-    edns: int | None,
+    edns: int,
     deadline: float,
 ) -> Steps[Outcome]:
     """The lookup's questions, each put to the name servers."""

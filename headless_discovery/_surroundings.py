@@ -39,7 +39,8 @@ class ResolvConf:
         """Kubernetes gives every pod a search entry ``svc.<domain>``."""
         for entry in self.search:
             first, _, domain = entry.partition(".")
-            if first == "svc" and domain:
+            # "svc.svc.<domain>" is the other kind of entry, of a namespace called "svc".
+            if first == "svc" and domain and not domain.startswith("svc."):
                 return domain
         return None
 

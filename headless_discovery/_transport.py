@@ -14,6 +14,7 @@ import selectors
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import attrs
 
@@ -141,17 +142,17 @@ class Resolver:
             try:
                 while True:
                     if stop():
-                        going.deadline = going.now
+                        going.end()
                     while waiting and len(selector.get_map()) < _AT_MOST_IN_FLIGHT:
                         waiting.popleft().go_on(None, going)
                     if not selector.get_map():
                         return [conversation.reply for conversation in conversations]
                     active: list[_Conversation] = [key.data for key in selector.get_map().values()]
-                    pause = min(conversation.until for conversation in active) - going.now
-                    ready = selector.select(min(max(pause, 0), _STOP_CHECK))
+                    until = min(going.deadline, *(conversation.until for conversation in active))
+                    ready = selector.select(min(max(until - going.now, 0), _STOP_CHECK))
                     going.now = clock.now()
                     for key, _ in ready:
-                        key.data.receive(going)
+                        key.data.receive(cast("socket.socket", key.fileobj), going)
                     for conversation in active:
                         conversation.check_time(going)
             finally:
@@ -168,6 +169,10 @@ class _Going:
     timeout: float
     now: float
     deadline: float
+
+    def end(self) -> None:
+        """Time is over at once."""
+        self.deadline = min(self.deadline, self.now)
 
 
 class _Conversation:
@@ -215,20 +220,21 @@ class _Conversation:
 
     def check_time(self, going: _Going) -> None:
         """Gives up a try whose time is over."""
-        if self._socket is not None and going.now >= min(self.until, going.deadline):
-            late = going.now >= going.deadline
-            self.go_on(OUT_OF_TIME if late else NoReply.in_time(going.timeout), going)
-
-    def receive(self, going: _Going) -> None:
-        """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
         if self._socket is None:
             return
+        if going.now >= going.deadline:
+            self.go_on(OUT_OF_TIME, going)
+        elif going.now >= self.until:
+            self.go_on(NoReply.in_time(going.timeout), going)
+
+    def receive(self, opened: socket.socket, going: _Going) -> None:
+        """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
         came: bytes | NoReply | None
         try:
             if self._send.tcp:
-                came = self._receive_stream(self._socket, going.selector)
+                came = self._receive_stream(opened, going.selector)
             else:
-                wire = self._socket.recv(65535)
+                wire = opened.recv(65535)
                 came = wire if is_reply(self._send.wire, wire) else None
         except BlockingIOError:
             came = None
@@ -271,18 +277,18 @@ class _Conversation:
             if not self._unsent:
                 selector.modify(opened, selectors.EVENT_READ, self)
             return None
-        length = int.from_bytes(self._received[:2], "big") if len(self._received) >= 2 else None
-        missing = (2 if length is None else length + 2) - len(self._received)
-        came = opened.recv(missing)
+        came = opened.recv(self._end_of_message() - len(self._received))
         if not came:
             return NoReply("the connection was closed before the whole answer had come")
         self._received += came
-        if length is None or len(self._received) < length + 2:
+        if len(self._received) < 2 or len(self._received) < self._end_of_message():
             return None
         wire = bytes(self._received[2:])
-        if is_reply(self._send.wire, wire):
-            return wire
-        return NoReply("an answer over TCP to another question")
+        self._received.clear()
+        return wire if is_reply(self._send.wire, wire) else None
+
+    def _end_of_message(self) -> int:
+        return 2 + int.from_bytes(self._received[:2], "big") if len(self._received) >= 2 else 2
 
 
 class _Watched:

@@ -15,6 +15,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
 NEGATIVE_TTL = 5
@@ -24,6 +25,7 @@ _HEADER = struct.Struct("!6H")
 _RESPONSE = 0x8000
 _OPCODE = 0x7800
 _RECURSION_DESIRED = 0x0100
+_WITHOUT_QUESTION = (Rcode.FORMERR, Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED)
 _IN = 1
 _ADDRESS = (RdataType.A, RdataType.AAAA)
 
@@ -54,14 +56,23 @@ class Answer:
     alias: str | None = None
     """Where a CNAME record sends the asker."""
     soa: str | None = None
-    """The owner of a negative answer's SOA: the zone that says no."""
+    """The zone that says no: the owner of a negative answer's SOA, or of its NS (a referral)."""
+    nameserver: str | None = None
+    """Who gave a cut answer."""
     no_tcp: str | None = None
     """Why the whole of a cut answer did not come over TCP."""
 
     @property
     def negative(self) -> bool:
-        """NXDOMAIN or NODATA: no record of the type that was asked (RFC 2308)."""
-        return not (self.addresses or self.services or self.pointers or self.alias)
+        """NXDOMAIN or NODATA: there is no record of the type that was asked (RFC 2308)."""
+        return not (
+            self.addresses or self.services or self.pointers or self.alias or self.truncated
+        )
+
+    @property
+    def no_such_name(self) -> bool:
+        """NXDOMAIN: there is no record of any type."""
+        return self.negative and self.rcode == "NXDOMAIN"
 
 
 class MalformedReplyError(ValueError):
@@ -69,7 +80,10 @@ class MalformedReplyError(ValueError):
 
 
 def encode_name(name: str) -> bytes:
-    """A name in wire form, uncompressed. The names asked here are ASCII and already checked."""
+    """A name in wire form, uncompressed.
+
+    Whoever asks has seen to it that the name fits: `ServiceName` and `ServiceName.owns`.
+    """
     return (
         b"".join(bytes((len(label),)) + label for label in name.encode("ascii").split(b".")) + b"\0"
     )
@@ -87,7 +101,7 @@ def query(name: str, rdtype: Type, *, edns: int | None) -> bytes:
 def is_reply(asked: bytes, wire: bytes) -> bool:
     """Whether the bytes claim to answer that question: its id, and the question echoed.
 
-    Names compare without case. A server that refuses may leave the question out (FORMERR).
+    Names compare without case. A server that does not take the question may leave it out.
     """
     if len(wire) < _HEADER.size or wire[:2] != asked[:2]:
         return False
@@ -95,7 +109,7 @@ def is_reply(asked: bytes, wire: bytes) -> bool:
     if not flags & _RESPONSE or flags & _OPCODE:
         return False
     if questions == 0:
-        return flags & 0xF != 0 and len(wire) >= _HEADER.size
+        return flags & 0xF in _WITHOUT_QUESTION
     end = asked.index(0, _HEADER.size) + 5
     return questions == 1 and wire[_HEADER.size : end].lower() == asked[_HEADER.size : end].lower()
 
@@ -110,38 +124,48 @@ def read(wire: bytes) -> Answer:
 
 
 def _meaning(message: dns.message.Message) -> Answer:
-    answers = _of(message.answer)
-    aliases = [rdata.target for rrset in _of(answers, RdataType.CNAME) for rdata in rrset]
-    asked = {question.name for question in message.question}
+    if not message.question:  # a refusal: `is_reply` lets nothing else through without one
+        return Answer(dns.rcode.to_text(message.rcode()))
+    [question] = message.question
+    aliases = _of(message.answer, RdataType.CNAME)
+    answers = _of(message.answer, question.rdtype)
     for rrset in answers:
-        if rrset.name not in asked and not aliases:
+        if rrset.name != question.name and not aliases:
             raise ValueError(f"it holds an answer about {rrset.name}, which was not asked")
-    services = [rdata for rrset in _of(answers, RdataType.SRV) for rdata in rrset]
+    services = _rdatas(answers) if question.rdtype == RdataType.SRV else []
     glue = _of(message.additional, *_ADDRESS) if services else []
-    soas = [] if answers else _of(message.authority, RdataType.SOA)
+    saying_no: list[dns.rrset.RRset] = []
+    if not answers and not aliases:
+        saying_no = _of(message.authority, RdataType.SOA) or _of(message.authority, RdataType.NS)
+    addresses_of: dict[str, list[dns.rrset.RRset]] = {}
+    for rrset in glue:
+        addresses_of.setdefault(_text(rrset.name), []).append(rrset)
     return Answer(
         rcode=dns.rcode.to_text(message.rcode()),
         truncated=bool(message.flags & dns.flags.TC),
-        ttl=min((rrset.ttl for rrset in (*answers, *glue, *soas)), default=NEGATIVE_TTL),
-        addresses=_addresses(_of(answers, *_ADDRESS)),
-        services=tuple((_text(rdata.target), rdata.port) for rdata in services),
-        glue={
-            target: _addresses(rrset for rrset in glue if _text(rrset.name) == target)
-            for target in dict.fromkeys(_text(rrset.name) for rrset in glue)
-        },
-        pointers=tuple(
-            _text(rdata.target) for rrset in _of(answers, RdataType.PTR) for rdata in rrset
+        ttl=min(
+            (rrset.ttl for rrset in (*aliases, *answers, *glue, *saying_no)), default=NEGATIVE_TTL
         ),
-        alias=_text(aliases[0]) if aliases else None,
-        soa=_text(soas[0].name) if soas else None,
+        addresses=_addresses(answers) if question.rdtype in _ADDRESS else (),
+        services=tuple((_text(rdata.target), rdata.port) for rdata in services),
+        glue={target: _addresses(rrsets) for target, rrsets in addresses_of.items()},
+        pointers=(
+            tuple(_text(rdata.target) for rdata in _rdatas(answers))
+            if question.rdtype == RdataType.PTR
+            else ()
+        ),
+        alias=_text(_rdatas(aliases)[0].target) if aliases else None,
+        soa=_text(saying_no[0].name) if saying_no else None,
     )
 
 
 def _of(section: Iterable[dns.rrset.RRset], *types: RdataType) -> list[dns.rrset.RRset]:
-    """The Internet records of a section, of these types or of any."""
-    return [
-        rrset for rrset in section if rrset.rdclass == _IN and (not types or rrset.rdtype in types)
-    ]
+    """The Internet records of these types."""
+    return [rrset for rrset in section if rrset.rdclass == _IN and rrset.rdtype in types]
+
+
+def _rdatas(rrsets: Iterable[dns.rrset.RRset]) -> list[Any]:
+    return [rdata for rrset in rrsets for rdata in rrset]
 
 
 def _addresses(rrsets: Iterable[dns.rrset.RRset]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ import (
 func init() {
 	dnsserver.Directives = []string{
 		"bufsize", "bind", "ready", "health", "errors", "log",
-		"cache", "loadbalance", "template", "hosts", "kubernetes",
+		"loadbalance", "cache", "template", "hosts", "kubernetes",
 	}
 }
 

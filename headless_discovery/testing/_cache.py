@@ -1,0 +1,80 @@
+"""CoreDNS's cache, in front of its answers: which are kept, for how long, and what they then say.
+
+It knows no model: replies go in and out, and time is handed in.
+"""
+
+import attrs
+
+from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Question, Record, Reply
+
+_AT_LEAST = 5
+"""Seconds: a TTL below is raised to it, 0 too (CoreDNS, ``minTTL``)."""
+_SERVFAIL = 5
+_AT_MOST = 9984
+"""Entries, CoreDNS's default capacity."""
+
+_Key = tuple[str, int, bool, bool]
+
+
+@attrs.frozen
+class _Entry:
+    reply: Reply
+    stored: float
+    ttl: int
+
+
+@attrs.define
+class Cache:
+    """One CoreDNS's cache. Times are seconds."""
+
+    success: int
+    denial: int
+    serve_stale: float = 0
+    _entries: dict[_Key, _Entry] = attrs.field(factory=dict)
+
+    def get(self, question: Question, now: float) -> tuple[Reply | None, bool]:
+        """What is kept, counted down; and whether it is to be asked afresh behind it."""
+        entry = self._entries.get(_key(question))
+        if entry is None:
+            return None, False
+        left = entry.ttl - (now - entry.stored)
+        if left > 0:
+            # Whole seconds, as CoreDNS tells them.
+            return _with_ttl(entry.reply, int(left) if left < entry.ttl else entry.ttl), False
+        if -left < self.serve_stale:
+            return _with_ttl(entry.reply, 0), True
+        return None, False
+
+    def put(self, question: Question, reply: Reply, now: float) -> Reply:
+        """Keeps a reply, if it is one to keep; returns it with the TTL that it is kept for."""
+        if reply.rcode not in (NOERROR, NXDOMAIN, SERVFAIL):
+            return reply
+        records = (*reply.answer, *reply.authority, *reply.additional)
+        if reply.rcode == SERVFAIL:
+            ttl = _SERVFAIL
+        elif not records:
+            return reply
+        else:
+            most = self.success if reply.answer else self.denial
+            ttl = max(_AT_LEAST, min(most, *(record.ttl for record in records)))
+        if len(self._entries) >= _AT_MOST:
+            self._entries.pop(next(iter(self._entries)))
+        kept = _with_ttl(reply, ttl)
+        self._entries[_key(question)] = _Entry(kept, now, ttl)
+        return kept
+
+
+def _key(question: Question) -> _Key:
+    return question.name.lower(), question.type, question.dnssec_ok, question.checking_disabled
+
+
+def _with_ttl(reply: Reply, ttl: int) -> Reply:
+    def timed(records: tuple[Record, ...]) -> tuple[Record, ...]:
+        return tuple(attrs.evolve(record, ttl=ttl) for record in records)
+
+    return attrs.evolve(
+        reply,
+        answer=timed(reply.answer),
+        authority=timed(reply.authority),
+        additional=timed(reply.additional),
+    )

@@ -1,0 +1,102 @@
+"""A Resolver whose wire is a fake cluster: everything above it is the real thing."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .._clock import Clock
+from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server
+from .._steps import Converse
+from .._surroundings import ResolvConf, Surroundings
+from .._transport import Resolver, Traffic
+from .._wire import is_reply
+
+SERVER = Server("10.96.0.10", 53)
+
+
+class Wire(Protocol):
+    """What answers."""
+
+    def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
+        """One message in, one out, or none."""
+        ...
+
+
+class FakeResolver(Resolver):
+    """Asks a fake cluster; a question that is not answered takes its time on the fake clock."""
+
+    def __init__(
+        self,
+        cluster: Wire,
+        *,
+        domain: str,
+        namespace: str | None = None,
+        addresses: tuple[str, ...] = (),
+        hostname: str = "",
+    ) -> None:
+        super().__init__([SERVER.address])
+        self._cluster = cluster
+        self._domain = domain
+        self._namespace = namespace
+        self._addresses = addresses
+        self._hostname = hostname
+
+    def surroundings(self) -> Surroundings:
+        """Those of a pod of the cluster, or of a process that is told only its domain."""
+        return Surroundings(
+            environ={},
+            resolv_conf=ResolvConf(
+                (SERVER.address,),
+                tuple(
+                    ".".join(filter(None, (namespace, "svc", self._domain)))
+                    for namespace in (self._namespace, None)
+                ),
+            ),
+            namespace_file=self._namespace,
+        )
+
+    def own_addresses(self) -> tuple[str, ...]:
+        """The pod's."""
+        return self._addresses
+
+    def own_hostname(self) -> str:
+        """The pod's."""
+        return self._hostname
+
+    def converse(
+        self,
+        step: Converse,
+        clock: Clock,
+        traffic: Traffic,
+        stop: Callable[[], bool],  # noqa: ARG002 - nobody waits here who could be stopped
+    ) -> list[Reply]:
+        """The replies, after the time that they take."""
+        replies, took = self.foretell(step, clock, traffic)
+        if took:
+            clock.sleep(took)
+        return replies
+
+    def foretell(self, step: Converse, clock: Clock, traffic: Traffic) -> tuple[list[Reply], float]:
+        """The replies, and the time that the slowest takes: they are asked for side by side."""
+        room = step.deadline - clock.now()
+        found = [self._ask(asking, room, traffic) for asking in step.asks]
+        return [reply for reply, _ in found], max((took for _, took in found), default=0.0)
+
+    def _ask(self, asking: Asking, room: float, traffic: Traffic) -> tuple[Reply, float]:
+        took = 0.0
+        came: bytes | NoReply | None = None
+        while True:
+            try:
+                send = next(asking) if came is None else asking.send(came)
+            except StopIteration as done:
+                reply: Reply = done.value
+                return reply, min(took, room)
+            if took >= room:
+                came = OUT_OF_TIME
+                continue
+            traffic.count(send)
+            wire = self._cluster.answer(send.wire, tcp=send.tcp)
+            if wire is not None and is_reply(send.wire, wire):
+                came = wire
+            else:
+                took += self.timeout
+                came = OUT_OF_TIME if took >= room else NoReply.in_time(self.timeout)

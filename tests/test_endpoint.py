@@ -1,0 +1,127 @@
+"""Endpoint, Snapshot, Change, State: the values that users see."""
+
+import pickle
+
+import attrs
+import pytest
+
+from headless_discovery._endpoint import Change, Endpoint, Snapshot, State, dashed
+
+ZONE = "web.shop.svc.cluster.local"
+
+
+def endpoint(label: str = "web-0", *addresses: str, port: int | None = 8080) -> Endpoint:
+    return Endpoint(f"{label}.{ZONE}", addresses or ("10.0.0.1",), port)
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "text"),
+    [
+        ("10.0.0.1", 8080, "10.0.0.1:8080"),
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("fd00::1", 8080, "[fd00::1]:8080"),
+        ("fd00::1", None, "[fd00::1]"),
+    ],
+)
+def test_as_text_it_is_what_goes_into_a_url(address: str, port: int | None, text: str) -> None:
+    assert str(endpoint("web-0", address, port=port)) == text
+
+
+def test_its_host_name_is_the_first_label_of_its_name() -> None:
+    assert endpoint("web-0").hostname == "web-0"
+    assert Endpoint("web-0", ("10.0.0.1",)).hostname == "web-0"
+
+
+@pytest.mark.parametrize(
+    ("label", "ordinal"),
+    [
+        ("web-0", 0),
+        ("web-12", 12),
+        ("my-web-3", 3),
+        ("1-2-3-4", 4),  # a pod may be called that: it is not its address
+        ("web", None),
+        ("web0", None),
+        ("web-0-canary", None),
+        ("3339386563373339", None),
+    ],
+)
+def test_its_ordinal_is_the_number_at_the_end_of_a_statefulset_pods_name(
+    label: str, ordinal: int | None
+) -> None:
+    assert endpoint(label).ordinal == ordinal
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "fd00::", "::1"])
+def test_a_dashed_address_has_no_ordinal(address: str) -> None:
+    assert endpoint(dashed(address), address, "10.9.9.9").ordinal is None
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [
+        ("172.30.35.3", "172-30-35-3"),
+        ("fd00::", "fd00--0"),
+        ("::1", "--1"),
+        ("2001:db8:3333:4444:5555:6666::", "2001-db8-3333-4444-5555-6666--0"),
+        ("fd00:0:0:1::5", "fd00-0-0-1--5"),
+        ("fd00:10:244:1::6", "fd00-10-244-1--6"),
+    ],
+)
+def test_the_dashed_form_of_an_address_is_the_host_name_that_coredns_gives(
+    address: str, label: str
+) -> None:
+    assert dashed(address) == label
+
+
+def test_the_first_of_its_addresses_is_the_one_to_use() -> None:
+    assert endpoint("web-0", "10.0.0.2", "fd00::2").address == "10.0.0.2"
+
+
+def test_it_cannot_be_changed() -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        endpoint().port = 1  # type: ignore[misc]  # wrong on purpose
+    assert not hasattr(endpoint(), "__dict__")
+
+
+@pytest.mark.parametrize("addresses", [(), ["10.0.0.1"], "10.0.0.1"])
+def test_its_addresses_are_a_tuple_with_something_in_it(addresses: object) -> None:
+    with pytest.raises(TypeError, match="addresses must be a tuple"):
+        Endpoint("web-0", addresses)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_its_identity_is_its_name_and_the_port_asked_for() -> None:
+    assert endpoint(port=8080).identity == (f"web-0.{ZONE}", "8080")
+    assert endpoint(port=None).identity == (f"web-0.{ZONE}", "")
+    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, identity=(f"web-0.{ZONE}", "http"))
+    assert named.identity == (f"web-0.{ZONE}", "http")
+
+
+def test_equal_endpoints_are_equal_whatever_was_asked_for_and_can_be_set_members() -> None:
+    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, identity=(f"web-0.{ZONE}", "http"))
+    assert named == endpoint()
+    assert {named, endpoint()} == {endpoint()}
+    assert endpoint() != endpoint("web-1")
+
+
+def test_it_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(endpoint())) == endpoint()
+
+
+def test_a_snapshot_starts_with_nothing_known() -> None:
+    snapshot = Snapshot()
+    assert (snapshot.endpoints, snapshot.state, snapshot.generation) == ((), State.PENDING, 0)
+    assert (snapshot.ttl, snapshot.answered_at, snapshot.error) == (None, None, None)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        snapshot.state = State.LIVE  # type: ignore[misc]  # wrong on purpose
+
+
+def test_states_are_words() -> None:
+    assert [str(state) for state in State] == ["pending", "live", "stale", "empty"]
+
+
+def test_a_change_is_true_if_something_differs() -> None:
+    nothing = Change((), (), (), Snapshot())
+    assert not nothing
+    assert attrs.evolve(nothing, added=(endpoint(),))
+    assert attrs.evolve(nothing, removed=(endpoint(),))
+    assert attrs.evolve(nothing, moved=((endpoint(), endpoint("web-0", "10.0.0.9")),))
