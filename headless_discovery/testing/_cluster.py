@@ -233,9 +233,9 @@ class FakeCluster:
     """A cluster in memory that answers DNS messages as CoreDNS does, on a fake clock.
 
     The options are those of CoreDNS's Corefile: ``ttl``, ``endpoint_pod_names``,
-    ``ignore_empty_service``, ``pods`` of its kubernetes plugin, ``cache``, ``denial`` and ``serve_stale``
-    (seconds) of its cache, ``bufsize``. ``seed`` is that of every chance, ``clock`` a `FakeClock`
-    that several clusters share, or a real `Clock`.
+    ``ignore_empty_service`` and ``pods`` of its kubernetes plugin, ``cache``, ``denial`` and
+    ``serve_stale`` (seconds) of its cache, ``bufsize``. ``seed`` is that of every chance,
+    ``clock`` a `FakeClock` that several clusters share.
     """
 
     def __init__(
