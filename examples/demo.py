@@ -4,6 +4,7 @@ A fake cluster stands in for a real one. It speaks DNS over a real socket on loo
 that ``peers`` does here it does as in a pod.
 """
 
+import textwrap
 from typing import Any
 
 from headless_discovery import NotHeadless, Peers, Resolver, peers
@@ -39,7 +40,7 @@ def title(text: str) -> None:
 
 def show(store: Peers) -> None:
     for peer in store:
-        print(f"  {peer.name}  {peer.address}  port {peer.port}")
+        print(f"  {peer.name}  {peer.address:<11}  port {peer.port}")
     snapshot, stats = store.snapshot, store.stats
     print(
         f"  {len(snapshot.endpoints)} endpoints by {stats.queries_udp} query over UDP, "
@@ -62,7 +63,7 @@ def main() -> None:
         try:
             peers("kubia", namespace="default", resolver=resolver).endpoints()
         except NotHeadless as error:
-            print(f"  NotHeadless: {error}")
+            print(textwrap.indent(textwrap.fill(f"NotHeadless: {error}", 96), "  "))
 
         title("(b) kubia-headless: clusterIP: None")
         ports = [{"name": "http", "port": 80, "targetPort": 8080}]

@@ -119,8 +119,8 @@ def _resolve(asked: argparse.Namespace, out: TextIO) -> int:
     elif snapshot.endpoints:
         print(_as_table(snapshot.endpoints), file=out)
         print(
-            f"\n{len(snapshot.endpoints)} endpoints, TTL {snapshot.ttl:g} s; "
-            f"{queries[0]} queries over UDP, {queries[1]} over TCP, {seconds * 1000:.1f} ms",
+            f"\n{len(snapshot.endpoints)} endpoints, TTL {snapshot.ttl:g} s; queries: "
+            f"{queries[0]} over UDP, {queries[1]} over TCP; {seconds * 1000:.1f} ms",
             file=out,
         )
     if error is not None and not asked.json:

@@ -5,6 +5,7 @@ import heapq
 import itertools
 import math
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 
 from .._clock import Clock, Work
@@ -14,6 +15,8 @@ from .._steps import Converse
 _Going = Generator[Converse, Sequence[Reply], object]
 _FOR_EVER = 86_400.0
 """Seconds: whoever waits for longer waits for something that will not come."""
+_PATIENCE = 1.0
+"""Seconds of real time for other threads."""
 _START = 1000.0
 """Not 0, so that code which takes a time for a duration, or for a truth value, shows."""
 
@@ -77,20 +80,23 @@ class FakeClock(Clock):
     ) -> bool:
         """Runs what is due, one thing after the other, until the predicate holds or until then."""
         horizon = self._now + _FOR_EVER if until is None else until
+        patience = time.monotonic() + _PATIENCE
         while not predicate():
             guard.release()
             try:
                 with self._lock:
-                    if not self._run_next(horizon):
-                        if until is None:
-                            raise RuntimeError(
-                                "this would wait for ever: for a day of the fake clock nothing "
-                                "came of it. Change the cluster before waiting for a change"
-                            )
+                    ran = self._run_next(horizon)
+                    if not ran and until is not None:
                         self._now = max(self._now, until)
                         break
             finally:
                 guard.acquire()
+            # Where nothing is due, only another thread can still bring it about.
+            if not ran and not guard.wait_for(predicate, patience - time.monotonic()):
+                raise RuntimeError(
+                    "this would wait for ever: for a day of the fake clock nothing came of it. "
+                    "Change the cluster before waiting for a change"
+                )
         return predicate()
 
     def start(self, work: Work) -> Callable[[], None]:

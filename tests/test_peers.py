@@ -1,0 +1,761 @@
+"""Peers, through a fake cluster: what callers see, and how often DNS is asked."""
+
+import gc
+import logging
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import headless_discovery
+from headless_discovery import (
+    Change,
+    Clock,
+    Closed,
+    ConfigurationError,
+    Endpoint,
+    LookupFailed,
+    LookupTimeout,
+    NoEndpoints,
+    NoSuchPort,
+    NotHeadless,
+    Peers,
+    Policy,
+    Resolver,
+    RoundRobin,
+    State,
+    peers,
+)
+from headless_discovery.testing import FakeClock, FakeCluster, FakeService
+
+EXACT = Policy(jitter=0)
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def web(cluster: FakeCluster) -> FakeService:
+    service = cluster.add_service("web", ports={"http": 8080})
+    service.scale(3)
+    return service
+
+
+def names(found: Any) -> list[str]:
+    return [endpoint.hostname for endpoint in found]
+
+
+def state(store: Peers) -> State:
+    return store.snapshot.state
+
+
+# Finding.
+
+
+def test_making_it_asks_nothing(cluster: FakeCluster, web: FakeService) -> None:
+    cluster.peers("web")
+    assert cluster.queries == ()
+
+
+def test_iterating_finds_the_ready_pods_with_one_question(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web", port="http")
+    assert [str(endpoint) for endpoint in store] == [
+        "10.244.0.2:8080",
+        "10.244.0.3:8080",
+        "10.244.0.4:8080",
+    ]
+    assert [str(query) for query in cluster.queries] == [
+        "_http._tcp.web.default.svc.cluster.local. SRV over UDP"
+    ]
+
+
+def test_get_finds_by_full_name_or_host_name_in_any_case(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web")
+    full = store.get("WEB-1.web.default.svc.cluster.local.")
+    assert full is not None
+    assert full is store.get("web-1")
+    assert store.get("web-9") is None
+
+
+def test_within_the_ttl_nobody_asks_again(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web")
+    before = store.endpoints()
+    for _ in range(100):
+        assert store.endpoints() is before
+    assert len(cluster.queries) == 1
+
+
+def test_after_the_ttl_the_next_call_asks_again(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    store.endpoints()
+    cluster.clock.advance(5)
+    web.scale(4)
+    assert names(store) == ["web-0", "web-1", "web-2", "web-3"]
+    assert len(cluster.queries) == 2
+
+
+def test_the_snapshot_never_asks(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web")
+    assert state(store) is State.PENDING
+    assert store.snapshot.endpoints == ()
+    assert cluster.queries == ()
+
+
+def test_no_published_pod_is_an_empty_tuple_and_an_error_to_pick(cluster: FakeCluster) -> None:
+    store = cluster.peers("nobody")
+    assert store.endpoints() == ()
+    assert state(store) is State.EMPTY
+    with pytest.raises(NoEndpoints, match="publishNotReadyAddresses: true"):
+        store.pick()
+
+
+def test_what_is_no_headless_service_raises_while_nothing_is_known(cluster: FakeCluster) -> None:
+    cluster.add_service("vip", ports=[80], cluster_ip="10.96.1.1")
+    with pytest.raises(NotHeadless, match=r"10\.96\.1\.1"):
+        cluster.peers("vip").endpoints()
+
+
+def test_a_port_name_that_is_not_there_raises(cluster: FakeCluster, web: FakeService) -> None:
+    with pytest.raises(NoSuchPort, match="grpc"):
+        cluster.peers("web", port="grpc").endpoints()
+
+
+def test_a_failure_raises_while_nothing_is_known_and_nobody_asks_during_back_off(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    cluster.fail("servfail")
+    store = cluster.peers("web")
+    with pytest.raises(LookupFailed, match="SERVFAIL") as first:
+        store.endpoints()
+    asked = len(cluster.queries)
+    with pytest.raises(LookupFailed, match="SERVFAIL") as second:
+        store.endpoints()
+    assert len(cluster.queries) == asked
+    assert first.value is not second.value, "each caller has its own copy"
+
+
+def test_a_silent_name_server_takes_the_lifetime_and_no_longer(cluster: FakeCluster) -> None:
+    cluster.fail("timeout")
+    before = cluster.clock.now()
+    with pytest.raises(LookupTimeout, match="port 53"):
+        cluster.peers("web").endpoints()
+    assert cluster.clock.now() - before == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    "kind", ["servfail", "refused", "timeout", "garbage", "wrong-id", "truncate"]
+)
+def test_no_failure_takes_away_what_is_known(
+    cluster: FakeCluster, web: FakeService, kind: Any
+) -> None:
+    store = cluster.peers("web")
+    before = store.endpoints()
+    cluster.fail(kind)
+    for _ in range(20):
+        cluster.clock.advance(7)
+        assert store.endpoints() is before
+    assert state(store) is State.STALE
+    assert store.snapshot.reason
+    cluster.heal()
+    cluster.clock.advance(60)
+    assert store.endpoints() is before
+    assert state(store) is State.LIVE
+    assert store.snapshot.reason is None
+
+
+def test_one_empty_answer_takes_nothing_away_and_many_do(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web")
+    assert len(store.endpoints()) == 3
+    for pod in web.pods:
+        pod.ready = False
+    cluster.clock.advance(7)
+    assert len(store.endpoints()) == 3
+    assert state(store) is State.STALE
+    for _ in range(10):
+        cluster.clock.advance(5)
+        store.refresh()
+    assert store.endpoints() == ()
+    assert state(store) is State.EMPTY
+
+
+def test_a_pod_that_is_missing_stays_departing_until_that_is_confirmed(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    store.endpoints()
+    web.pods[2].delete()
+    cluster.clock.advance(5)
+    assert names(store) == ["web-0", "web-1", "web-2"]
+    assert names(store.snapshot.departing) == ["web-2"]
+    assert {store.pick().hostname for _ in range(10)} == {"web-0", "web-1"}
+    cluster.clock.advance(5)
+    assert names(store) == ["web-0", "web-1"]
+
+
+def test_who_stays_is_the_same_object(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    before = store.get("web-0")
+    web.scale(4)
+    cluster.clock.advance(5)
+    assert store.get("web-0") is before
+
+
+def test_a_pod_at_a_new_address_has_moved(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    watching = store.watch()
+    next(watching)
+    old = store.get("web-1")
+    web.pods[1].move_to("10.244.9.9")
+    change = next(watching)
+    assert (change.added, change.removed) == ((), ())
+    assert change.moved == ((old, store.get("web-1")),)
+    assert change.moved[0][1].address == "10.244.9.9"
+
+
+# Asking now.
+
+
+def test_refresh_asks_at_once_but_not_within_a_second_of_the_last_answer(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web")
+    store.endpoints()
+    for _ in range(1000):
+        store.refresh()
+    assert len(cluster.queries) == 1
+    cluster.clock.advance(1)
+    web.scale(4)
+    assert len(store.refresh().endpoints) == 4
+    assert len(cluster.queries) == 2
+
+
+def test_refresh_passes_over_back_off(cluster: FakeCluster, web: FakeService) -> None:
+    cluster.fail("servfail", times=1)
+    store = cluster.peers("web", policy=Policy(backoff=20, backoff_max=20))
+    with pytest.raises(LookupFailed):
+        store.refresh()
+    cluster.clock.advance(1)
+    assert store.refresh().state is State.LIVE
+
+
+def test_callers_at_the_same_time_share_one_lookup() -> None:
+    gate = threading.Event()
+    asked = []
+
+    class Slow(FakeCluster):
+        def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
+            asked.append(wire)
+            gate.wait(5)
+            return super().answer(wire, tcp=tcp)
+
+    cluster = Slow()
+    cluster.add_service("web", ports=[80]).scale(2)
+    store = cluster.peers("web")
+    found: list[int] = []
+    callers = [
+        threading.Thread(target=lambda: found.append(len(store.endpoints()))) for _ in range(64)
+    ]
+    for caller in callers:
+        caller.start()
+    gate.set()
+    for caller in callers:
+        caller.join(5)
+    assert found == [2] * 64
+    assert len(asked) == 1
+
+
+# Picking.
+
+
+def test_round_robin_is_even_and_a_key_is_sticky(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web")
+    picked = [store.pick().hostname for _ in range(30)]
+    assert {picked.count(name) for name in picked} == {10}
+    assert len({store.pick(key="user:42") for _ in range(30)}) == 1
+
+
+def test_a_strategy_of_ones_own_gets_every_call_with_its_key(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    calls = []
+
+    class First:
+        def select(self, endpoints: Any, key: Any) -> Endpoint:
+            calls.append(key)
+            found: Endpoint = endpoints[0]
+            return found
+
+    store = cluster.peers("web", strategy=First())
+    assert store.pick().hostname == store.pick(key="b").hostname == "web-0"
+    assert calls == [None, "b"]
+
+
+def test_departing_ones_are_picked_if_nobody_else_is_left(cluster: FakeCluster) -> None:
+    service = cluster.add_service("web", ports=[80])
+    service.scale(2)
+    store = cluster.peers("web", policy=EXACT)
+    store.endpoints()
+    service.pods[0].delete()
+    service.pods[0].delete()
+    service.add_pod("10.9.9.9", hostname="late")
+    cluster.clock.advance(5)
+    assert store.pick().hostname == "late"
+
+
+# Self.
+
+
+def test_a_pod_can_leave_itself_out(cluster: FakeCluster, web: FakeService) -> None:
+    store = web.pods[1].peers("web", include_self=False)
+    assert names(store) == ["web-0", "web-2"]
+
+
+def test_only_self_there_is_live_and_nobody(cluster: FakeCluster) -> None:
+    [pod] = cluster.add_service("web", ports=[80]).scale(1)
+    store = pod.peers("web", include_self=False)
+    assert store.endpoints() == ()
+    assert state(store) is State.LIVE
+    with pytest.raises(NoEndpoints, match="left out"):
+        store.pick()
+
+
+def test_leaving_self_out_without_knowing_it_is_a_configuration_error(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    with pytest.raises(ConfigurationError, match="self_address"):
+        cluster.peers("web", include_self=False).endpoints()
+
+
+def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluster) -> None:
+    manifests = [
+        {
+            "kind": "Pod",
+            "metadata": {"name": f"n-{number}", "labels": {"app": "n"}},
+            "spec": {"hostname": f"n-{number}", "subdomain": "n", "hostNetwork": True},
+            "status": {
+                "podIP": "10.0.0.1",
+                "phase": "Running",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+        for number in range(2)
+    ]
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "n"},
+        "spec": {"clusterIP": "None", "selector": {"app": "n"}, "ports": [{"port": 80}]},
+    }
+    cluster.apply([*manifests, service])
+
+    class Named(type(cluster.resolver)):  # type: ignore[misc]  # a class that is only known here
+        def own_hostname(self) -> str:
+            return "n-1"
+
+    resolver = Named(cluster, domain="cluster.local")
+    store = cluster.peers("n", include_self=False, self_address="10.0.0.1", resolver=resolver)
+    assert names(store) == ["n-0"]
+
+
+# Watching.
+
+
+def test_watch_first_tells_what_is_there_and_then_what_changes(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    watching = store.watch()
+    assert names(next(watching).added) == ["web-0", "web-1", "web-2"]
+    web.scale(4)
+    assert names(next(watching).added) == ["web-3"]
+    web.scale(1)
+    assert names(next(watching).removed) == ["web-1", "web-2", "web-3"]
+
+
+def test_watch_waits_for_the_first_known_state(cluster: FakeCluster, web: FakeService) -> None:
+    cluster.fail("servfail", times=3)
+    store = cluster.peers("web")
+    assert len(next(store.watch()).added) == 3
+
+
+def test_a_slow_reader_gets_one_merged_change(cluster: FakeCluster, web: FakeService) -> None:
+    with cluster.peers("web", policy=EXACT) as store:
+        watching = store.watch()
+        next(watching)
+        for count in (4, 5, 6):
+            web.scale(count)
+            cluster.clock.advance(5)
+        change = next(watching)
+        assert names(change.added) == ["web-3", "web-4", "web-5"]
+        assert change.snapshot is store.snapshot
+
+
+def test_watch_ends_when_closed(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web")
+    watching = store.watch()
+    next(watching)
+    store.close()
+    assert list(watching) == []
+
+
+def test_on_change_tells_later_changes_until_it_is_stopped(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    told: list[Change] = []
+    with cluster.peers("web", policy=EXACT) as store:
+        store.endpoints()
+        stop = store.on_change(told.append)
+        web.scale(4)
+        cluster.clock.advance(5)
+        assert [names(change.added) for change in told] == [["web-3"]]
+        stop()
+        stop()
+        web.scale(5)
+        cluster.clock.advance(5)
+        assert len(told) == 1
+
+
+def test_a_function_that_fails_hurts_nobody_else(
+    cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Change] = []
+    with cluster.peers("web", policy=EXACT) as store:
+        store.endpoints()
+        store.on_change(lambda _: 1 / 0)
+        store.on_change(told.append)
+        web.scale(4)
+        cluster.clock.advance(5)
+    assert len(told) == 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_function_may_close_the_store(cluster: FakeCluster, web: FakeService) -> None:
+    with cluster.peers("web", policy=EXACT) as store:
+        store.endpoints()
+        store.on_change(lambda _: store.close())
+        web.scale(4)
+        cluster.clock.advance(60)
+        with pytest.raises(Closed):
+            store.endpoints()
+
+
+# In the background.
+
+
+def test_in_the_background_it_asks_by_itself_and_callers_never_do(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    with cluster.peers("web", policy=EXACT) as store:
+        store.endpoints()
+        asked = len(cluster.queries)
+        cluster.clock.advance(60)
+        during = len(cluster.queries)
+        assert 11 <= during - asked <= 14
+        web.scale(4)
+        cluster.clock.advance(5)
+        assert len(store.endpoints()) == 4
+
+
+def test_in_the_background_an_outage_is_waited_out(cluster: FakeCluster, web: FakeService) -> None:
+    with cluster.peers("web") as store:
+        before = store.endpoints()
+        cluster.fail("timeout")
+        cluster.clock.advance(300)
+        assert store.endpoints() is before
+        assert state(store) is State.STALE
+        cluster.heal()
+        cluster.clock.advance(60)
+        assert state(store) is State.LIVE
+
+
+# Life.
+
+
+def test_after_close_every_call_raises_closed(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web")
+    store.endpoints()
+    store.close()
+    store.close()
+    calls: list[Callable[[], object]] = [
+        store.endpoints,
+        lambda: list(store),
+        store.refresh,
+        store.pick,
+        store.start,
+        store.watch,
+        lambda: store.get("web-0"),
+        lambda: store.on_change(print),
+        store.__enter__,
+    ]
+    for call in calls:
+        with pytest.raises(Closed, match="web"):
+            call()
+    assert state(store) is State.LIVE, "what was known may still be looked at"
+
+
+@pytest.fixture
+def real() -> Iterator[tuple[FakeService, Resolver]]:
+    """A cluster behind a real socket, in real time."""
+    cluster = FakeCluster()
+    service = cluster.add_service("web", ports={"http": 8080})
+    service.scale(3)
+    with cluster.serve() as server:
+        yield service, Resolver([server.nameserver], timeout=0.5, lifetime=1)
+
+
+def threads() -> int:
+    return sum(thread.name.startswith("headless-discovery") for thread in threading.enumerate())
+
+
+def test_many_starts_and_closes_leave_no_thread_and_no_descriptor(
+    real: tuple[FakeService, Resolver],
+) -> None:
+    _, resolver = real
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        with peers("web", namespace="default", resolver=resolver) as store:
+            assert len(store.endpoints()) == 3
+    assert threads() == 0
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_close_during_a_lookup_returns_soon() -> None:
+    cluster = FakeCluster()
+    cluster.fail("timeout")
+    with cluster.serve() as server:
+        store = peers("web", namespace="default", resolver=Resolver([server.nameserver]))
+        raised: list[Exception] = []
+
+        def call() -> None:
+            try:
+                store.endpoints()
+            except Closed as error:
+                raised.append(error)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        while not store._flights.under_way:
+            time.sleep(0.001)
+        began = time.monotonic()
+        store.close()
+        caller.join(5)
+        assert time.monotonic() - began < 0.5
+        assert len(raised) == 1
+
+
+def test_in_the_background_changes_are_told_in_real_time(
+    real: tuple[FakeService, Resolver],
+) -> None:
+    service, resolver = real
+    quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
+    told = threading.Event()
+    with peers("web", namespace="default", resolver=resolver, policy=quick) as store:
+        store.endpoints()
+        store.on_change(lambda _: told.set())
+        service.scale(4)
+        assert told.wait(5)
+        assert len(store.endpoints()) == 4
+
+
+def test_one_that_was_started_and_forgotten_is_a_resource_warning(
+    real: tuple[FakeService, Resolver],
+) -> None:
+    _, resolver = real
+    store = peers("web", namespace="default", resolver=resolver)
+    store.start()
+    with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - both are its end
+        del store
+        gc.collect()
+    assert threads() == 0
+
+
+def test_a_forked_child_goes_on_by_itself(real: tuple[FakeService, Resolver]) -> None:
+    service, resolver = real
+    quick = Policy(min_refresh=0.05, max_refresh=0.05, refresh_floor=0.01)
+    with peers("web", namespace="default", resolver=resolver, policy=quick) as store:
+        store.endpoints()
+        read, write = os.pipe()
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of forks among threads: that is what is tried here.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            os.read(read, 1)
+            until = time.monotonic() + 5
+            while len(store.endpoints()) != 4 and time.monotonic() < until:
+                time.sleep(0.01)
+            os._exit(len(store.endpoints()))
+        service.scale(4)
+        os.write(write, b".")
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 4
+
+
+def test_many_threads_never_see_a_torn_set(cluster: FakeCluster, web: FakeService) -> None:
+    wrong: list[object] = []
+    over = threading.Event()
+    with cluster.peers("web", policy=Policy(on_empty="clear")) as store:
+        store.endpoints()
+
+        def hammer() -> None:
+            while not over.is_set():
+                found = store.endpoints()
+                if list(found) != sorted(found, key=lambda one: one.identity) or len(found) < 3:
+                    wrong.append(found)
+                store.pick(key=random.random().hex())
+                store.pick()
+
+        workers = [threading.Thread(target=hammer) for _ in range(16)]
+        for worker in workers:
+            worker.start()
+        for count in range(60):
+            web.scale(3 + count % 5)
+            cluster.clock.advance(5)
+        over.set()
+        for worker in workers:
+            worker.join()
+    assert not wrong
+
+
+# Being seen.
+
+
+def test_states_are_logged_once_each_with_their_reason(
+    cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="headless_discovery")
+    with cluster.peers("web", policy=EXACT) as store:
+        store.endpoints()
+        cluster.clock.advance(60)
+        cluster.fail("servfail")
+        cluster.clock.advance(60)
+        cluster.heal()
+        cluster.clock.advance(60)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split(" is ")[1].split(":")[0] for line in said] == ["live", "stale", "live"]
+    assert "SERVFAIL" in said[1]
+
+
+def test_stats_are_plain_numbers(cluster: FakeCluster, web: FakeService) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    store.endpoints()
+    began = cluster.clock.now()
+    cluster.clock.advance(5)
+    web.scale(4)
+    store.endpoints()
+    cluster.clock.advance(5)
+    cluster.fail("servfail")
+    store.endpoints()
+    stats = store.stats
+    assert (stats.lookups, stats.found, stats.unknown) == (3, 2, 1)
+    assert (stats.empty, stats.wrong) == (0, 0)
+    assert (stats.queries_udp, stats.queries_tcp) == (3, 0)
+    assert (stats.changes, stats.endpoints, stats.state) == (2, 4, State.STALE)
+    assert stats.state_since == cluster.clock.now() > began
+
+
+def test_its_repr_tells_what_a_debugger_wants_to_know(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web", port="http")
+    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 0, pending>"
+    store.endpoints()
+    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, live>"
+    store.close()
+    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, closed>"
+
+
+# Arguments.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"port": 0}, "port"),
+        ({"port": "80"}, "port"),
+        ({"port": True}, "port"),
+        ({"protocol": "quic"}, "protocol"),
+        ({"family": "ipv5"}, "family"),
+        ({"strategy": "best"}, "strategy"),
+        ({"strategy": RoundRobin}, "strategy"),
+        ({"include_self": None}, "include_self"),
+        ({"self_address": "me"}, "self_address"),
+        ({"records": "mx"}, "records"),
+        ({"records": "address", "port": "http"}, "records"),
+        ({"policy": {}}, "policy"),
+        ({"resolver": "10.0.0.1"}, "resolver"),
+        ({"clock": time.monotonic}, "clock"),
+        ({"rng": 4}, "rng"),
+        ({"namespace": "UPPER_case"}, "namespace"),
+        ({"cluster_domain": "-"}, "cluster_domain"),
+    ],
+)
+def test_a_wrong_argument_is_an_error_at_once_that_names_it(
+    arguments: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        peers("web", **({"namespace": "default"} | arguments))
+
+
+def test_a_fixed_list_needs_no_dns() -> None:
+    store = Peers.static(["10.0.0.2:8080", "[fd00::1]:80", "10.0.0.1"], clock=FakeClock())
+    assert [str(endpoint) for endpoint in store] == ["10.0.0.1", "10.0.0.2:8080", "[fd00::1]:80"]
+    assert store.refresh() is store.snapshot
+    assert state(store) is State.LIVE
+    assert next(store.watch()).added == store.endpoints()
+    store.start()
+    assert store.pick() in store.endpoints()
+    assert repr(store) == "<Peers of a fixed list: 3, live>"
+    store.close()
+
+
+def test_a_fixed_list_of_nobody_has_nobody_to_pick() -> None:
+    with pytest.raises(NoEndpoints, match="fixed list"):
+        Peers.static([]).pick()
+
+
+@pytest.mark.parametrize("wrong", ["10.0.0.1:8080", ["web-0:80"], [7]])
+def test_a_fixed_list_of_anything_else_is_an_error(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="static"):
+        Peers.static(wrong)
+
+
+# The package.
+
+
+def test_the_public_names_are_those_promised() -> None:
+    assert sorted(headless_discovery.__all__) == headless_discovery.__all__
+    public = {name for name in vars(headless_discovery) if not name.startswith("_")}
+    modules = {"testing", "aio"}
+    assert public - modules == set(headless_discovery.__all__)
+
+
+def test_importing_it_loads_neither_asyncio_nor_an_extra() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, headless_discovery; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert not {"asyncio", "trio", "rich", "yaml", "pytest"} & set(loaded)
+
+
+def test_the_real_clock_goes_on() -> None:
+    clock = Clock()
+    before = clock.now()
+    clock.sleep(0.001)
+    assert clock.now() > before
