@@ -102,23 +102,25 @@ class NameServer:
                     continue
                 kept_open.enter_context(opened)
                 opened.settimeout(1)
-                if self._talk(opened, handler):
-                    opened.close()
+                # Whoever asked may have gone by now.
+                with contextlib.suppress(ConnectionError):
+                    if self._talk(opened, handler):
+                        opened.close()
 
     def _talk(self, opened: socket.socket, handler: TcpHandler) -> bool:
         """Answers one question; returns whether to close the connection."""
         with opened.makefile("rb") as stream_in:
             wire = stream_in.read(int.from_bytes(stream_in.read(2), "big"))
+        if not wire:
+            return True
         self.asked.append(("tcp", wire))
         said = handler(wire)
         if said is None:
             return False
         stream = said if isinstance(said, Stream) else Stream([framed(said)])
-        # Whoever asked may have gone by now.
-        with contextlib.suppress(ConnectionError):
-            for piece in stream.pieces:
-                opened.sendall(piece)
-                time.sleep(stream.pause)
+        for piece in stream.pieces:
+            opened.sendall(piece)
+            time.sleep(stream.pause)
         return stream.close
 
 
