@@ -51,16 +51,13 @@ class NameServer:
         self._on_tcp = tcp
         self._over = threading.Event()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
+        self._udp, self._tcp = _pair(family, host)
         self._elsewhere = socket.socket(family, socket.SOCK_DGRAM)
-        self._tcp = socket.socket(family, socket.SOCK_STREAM)
-        self._udp.bind((host, 0))
         self._elsewhere.bind((host, 0))
         self.port: int = self._udp.getsockname()[1]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self._threads = [threading.Thread(target=self._serve_udp)]
         if tcp is not None:
-            self._tcp.bind((host, self.port))
             self._tcp.listen()
             self._threads.append(threading.Thread(target=self._serve_tcp, args=(tcp,)))
 
@@ -102,24 +99,42 @@ class NameServer:
                     continue
                 kept_open.enter_context(opened)
                 opened.settimeout(1)
-                if self._talk(opened, handler):
-                    opened.close()
+                # Whoever asked may have gone by now.
+                with contextlib.suppress(ConnectionError):
+                    if self._talk(opened, handler):
+                        opened.close()
 
     def _talk(self, opened: socket.socket, handler: TcpHandler) -> bool:
         """Answers one question; returns whether to close the connection."""
         with opened.makefile("rb") as stream_in:
             wire = stream_in.read(int.from_bytes(stream_in.read(2), "big"))
+        if not wire:
+            return True
         self.asked.append(("tcp", wire))
         said = handler(wire)
         if said is None:
             return False
         stream = said if isinstance(said, Stream) else Stream([framed(said)])
-        # Whoever asked may have gone by now.
-        with contextlib.suppress(ConnectionError):
-            for piece in stream.pieces:
-                opened.sendall(piece)
-                time.sleep(stream.pause)
+        for piece in stream.pieces:
+            opened.sendall(piece)
+            time.sleep(stream.pause)
         return stream.close
+
+
+def _pair(family: socket.AddressFamily, host: str) -> tuple[socket.socket, socket.socket]:
+    """Sockets for UDP and TCP on one port; a free one for both takes some tries now and then."""
+    for _ in range(100):
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        tcp = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            udp.bind((host, 0))
+            tcp.bind((host, udp.getsockname()[1]))
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+    raise OSError(f"no port of {host} is free for both UDP and TCP")
 
 
 def framed(wire: bytes) -> bytes:

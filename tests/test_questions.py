@@ -293,6 +293,15 @@ def test_a_target_that_dns_does_not_know_is_a_contradiction_and_no_smaller_set(
     assert "contradicts itself" in str(looked.error)
 
 
+def test_a_target_without_a_record_of_the_only_family_asked_for_is_left_out() -> None:
+    zone: Zone = {
+        "web SRV": srv(("web-0.web", 80), ("web-1.web", 80)),
+        "web-0.web A": addresses("10.0.0.1"),
+        "web-1.web A": NODATA,
+    }
+    assert look(zone, family="ipv4").found == ["web-0 10.0.0.1 80"]
+
+
 def test_a_targets_answer_that_is_cut_is_incomplete() -> None:
     zone: Zone = {"web SRV": srv(("web-0.web", 80)), "web-0.web A": cut(addresses("10.0.0.1"))}
     assert isinstance(look(zone).error, IncompleteAnswer)
@@ -787,6 +796,7 @@ def test_no_record_of_either_family_is_empty() -> None:
     assert isinstance(looked.outcome, Empty)
     assert looked.outcome.ttl == 3
     assert "no A or AAAA record" in str(looked.error)
+    assert looked.batches == [["web SRV"], ["web A", "web AAAA"]]
 
 
 def test_no_record_of_the_only_family_asked_for_is_empty() -> None:
@@ -797,7 +807,11 @@ def test_no_record_of_the_only_family_asked_for_is_empty() -> None:
 
 
 def test_nor_is_it_no_such_port_where_one_was_named() -> None:
-    zone: Zone = {"_http._tcp.web SRV": pods(web_0="fd00::1"), "_http._tcp.web A": NODATA}
+    zone: Zone = {
+        "_http._tcp.web SRV": pods(web_0="fd00::1"),
+        "_http._tcp.web A": NODATA,
+        "web SRV": pods(web_0="fd00::1"),
+    }
     assert isinstance(look(zone, port="http", family="ipv4").outcome, Empty)
 
 
@@ -887,6 +901,15 @@ def test_a_family_without_records_has_no_addresses_any_more() -> None:
     assert look({**DUAL, "web AAAA": SERVFAIL}, memory).found == ["web-0 10.0.0.1"]
 
 
+def test_nothing_is_kept_of_a_set_that_went_empty() -> None:
+    memory = Memory()
+    look(DUAL, memory)
+    assert isinstance(look({"web SRV": NODATA}, memory).outcome, Empty)
+    looked = look({**DUAL, "web AAAA": SERVFAIL}, memory)
+    assert looked.found == ["web-0 10.0.0.1"]
+    assert looked.batches[2:] == [["10.0.0.1 PTR"]]
+
+
 def test_what_addresses_said_before_an_srv_answer_is_not_kept() -> None:
     memory = Memory()
     look(DUAL, memory)
@@ -963,6 +986,13 @@ def test_once_in_use_it_stays_while_it_has_half_as_many() -> None:
     steps = [(4, 4), (2, 4), (1, 4), (3, 4), (4, 4)]
     seen = [families(look(deployment(*step), memory)) for step in steps]
     assert seen == [(4, 0), (2, 0), (0, 4), (0, 4), (4, 0)]
+
+
+def test_half_as_many_are_enough_and_a_third_is_not() -> None:
+    memory = Memory()
+    assert families(look(deployment(2, 0), memory)) == (2, 0)
+    assert families(look(deployment(3, 6), memory)) == (3, 0)
+    assert families(look(deployment(3, 7), memory)) == (0, 7)
 
 
 def test_host_names_do_not_bring_a_family_into_use() -> None:

@@ -198,10 +198,11 @@ def test_a_namespace_that_was_found_is_checked_too() -> None:
 
 
 def test_the_longest_names_leave_room_for_a_port_and_a_pod_below_them() -> None:
-    longest = f"{'s' * 63}.{'n' * 63}.svc.cluster.local"
-    assert parse(longest) == longest
+    service, domain = f"{'s' * 63}.{'n' * 63}", "d" * 51
+    longest = parse(service, cluster_domain=domain)
+    assert len(f"_{'p' * 62}._sctp.{longest}") == 253
     with pytest.raises(ConfigurationError, match=r"cluster_domain=.*too long"):
-        parse(f"{'s' * 63}.{'n' * 63}", cluster_domain=".".join(["d" * 40, "e" * 40]))
+        parse(service, cluster_domain=domain + "d")
 
 
 # Ports and protocols.
@@ -216,6 +217,7 @@ def test_the_longest_names_leave_room_for_a_port_and_a_pod_below_them() -> None:
         ("http", "http"),
         ("HTTP-2", "http-2"),
         ("8080x", "8080x"),
+        ("p" * 62, "p" * 62),
     ],
 )
 def test_a_port_is_a_name_a_number_or_nothing(

@@ -82,7 +82,7 @@ def ask(
 
 def ask_server(server: NameServer | str, **limits: Any) -> Reply:
     address = server if isinstance(server, str) else server.address
-    limits = {"timeout": 0.2, "lifetime": 1} | limits
+    limits = {"timeout": 2, "lifetime": 3} | limits
     [came] = ask(Resolver([address], **limits))
     return came
 
@@ -282,6 +282,15 @@ def test_a_connection_that_is_closed_early_leaves_the_cut_answer(sent: int) -> N
         assert "was closed before the whole answer" in no_tcp(server)
 
 
+def test_what_one_server_sent_over_tcp_is_no_part_of_the_next_ones_answer() -> None:
+    def early(asked: bytes) -> Stream:
+        return Stream([framed(found(asked))[:20]])
+
+    with NameServer(cut, early) as first, NameServer(cut, found) as second:
+        [came] = ask(Resolver([first.address, second.address]))
+    assert addresses(came) == ("10.1.1.1",)
+
+
 def test_a_connection_that_stays_silent_leaves_the_cut_answer() -> None:
     with NameServer(cut, silent) as server:
         assert "no answer in 0.1 s" in no_tcp(server, timeout=0.1)
@@ -426,6 +435,7 @@ def test_no_socket_is_left_whatever_happens(udp: UdpHandler, sockets: list[Noted
         ask_server(server, timeout=0.05, lifetime=0.1)
         assert sockets
         assert all(opened.fileno() == -1 for opened in sockets)
+        assert all(opened.gettimeout() == 0 for opened in sockets), "one might have blocked"
 
 
 def test_no_socket_is_left_after_ctrl_c(sockets: list[Noted]) -> None:
