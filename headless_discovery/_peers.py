@@ -246,7 +246,7 @@ class Peers:
 
     # Choosing.
 
-    def pick(self, key: Key = None) -> Endpoint:
+    def pick(self, key: Key | None = None) -> Endpoint:
         """One endpoint by the strategy; with a key, the same one for it in every process.
 
         A key is ``str``, ``bytes`` or ``int``. Endpoints that are departing, or set aside because
@@ -256,6 +256,17 @@ class Peers:
         if not self._store.is_fresh():
             self._look_up_if_due()
         return self._store.pick(key)
+
+    def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
+        """The key's first ``k`` endpoints in order, or all if there are fewer.
+
+        The first is the one that `pick` gives for the key; when it leaves, the second is. For
+        placing data and its replicas: departing endpoints and this pod are among them. Raises
+        what `endpoints` raises, and `TypeError` for what cannot be a key.
+        """
+        if not self._store.is_fresh():
+            self._look_up_if_due()
+        return self._store.ranked(key, k)
 
     # Being told.
 

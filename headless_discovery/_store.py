@@ -204,7 +204,7 @@ class Store:
 
     # Choosing.
 
-    def pick(self, key: Key) -> Endpoint:
+    def pick(self, key: Key | None) -> Endpoint:
         """One endpoint by the strategy, or the key's own."""
         endpoints = self._chosen_from()
         if not endpoints:
@@ -213,6 +213,13 @@ class Store:
         if key is not None and not self.selecting.own_strategy:
             strategy = self._sticky
         return strategy.select(endpoints, key)
+
+    def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
+        """The key's first owners, this pod among them: it is for placing data."""
+        if isinstance(k, bool) or not isinstance(k, int) or k < 0:
+            raise ConfigurationError(f"k must be a whole number from 0 on, not {k!r}")
+        endpoints = self._membership.snapshot.endpoints
+        return self._sticky.ranked(endpoints, key, k) if endpoints else ()
 
     def _chosen_from(self) -> tuple[Endpoint, ...]:
         """Those that stay; the departing ones only if nobody else is left."""
