@@ -525,12 +525,13 @@ def test_many_starts_and_closes_leave_no_thread_and_no_descriptor(
     real: tuple[FakeService, Resolver],
 ) -> None:
     _, resolver = real
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(50):
+    gc.collect()  # what earlier tests left must not be counted
+    running, descriptors = threads(), len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
         with peers("web", namespace="default", resolver=resolver) as store:
             assert len(store.endpoints()) == 3
-    assert threads() == 0
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert threads() <= running
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def test_close_during_a_lookup_returns_soon() -> None:
@@ -575,12 +576,13 @@ def test_one_that_was_started_and_forgotten_is_a_resource_warning(
     real: tuple[FakeService, Resolver],
 ) -> None:
     _, resolver = real
+    running = threads()
     store = peers("web", namespace="default", resolver=resolver)
     store.start()
     with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - both are its end
         del store
         gc.collect()
-    assert threads() == 0
+    assert threads() <= running
 
 
 def test_a_forked_child_goes_on_by_itself(real: tuple[FakeService, Resolver]) -> None:
