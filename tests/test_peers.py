@@ -761,3 +761,101 @@ def test_the_real_clock_goes_on() -> None:
     before = clock.now()
     clock.sleep(0.001)
     assert clock.now() > before
+
+
+# Who we are, as a real process finds out.
+
+
+@pytest.mark.parametrize(
+    ("environment", "addresses"),
+    [
+        ({"POD_IP": "10.244.0.2"}, ["web-1", "web-2"]),
+        ({"POD_IPS": "10.244.0.3, fd00::1", "POD_IP": "10.244.0.2"}, ["web-0", "web-2"]),
+    ],
+)
+def test_a_pods_own_addresses_come_from_its_environment(
+    real: tuple[FakeService, Resolver],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    addresses: list[str],
+) -> None:
+    _, resolver = real
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    store = peers("web", namespace="default", resolver=resolver, include_self=False)
+    assert names(store) == addresses
+
+
+def test_an_environment_that_is_no_address_is_a_configuration_error(
+    real: tuple[FakeService, Resolver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, resolver = real
+    monkeypatch.setenv("POD_IP", "me")
+    with pytest.raises(ConfigurationError, match="POD_IP"):
+        peers("web", namespace="default", resolver=resolver).endpoints()
+
+
+def test_else_it_is_the_local_address_that_routes_to_the_name_server() -> None:
+    resolver = Resolver(["127.0.0.1:9"])
+    assert resolver.own_addresses() == ("127.0.0.1",)
+    assert resolver.own_hostname() == resolver.own_hostname().lower()
+    assert "." not in resolver.own_hostname()
+
+
+def test_without_a_name_server_the_first_call_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.delenv("HEADLESS_DISCOVERY_NAMESERVER", raising=False)
+    monkeypatch.setattr("headless_discovery._transport.RESOLV_CONF", tmp_path / "none")
+    store = peers("web", namespace="default")
+    with pytest.raises(ConfigurationError, match="no name server"):
+        store.endpoints()
+
+
+def test_a_real_resolver_runs_on_a_fake_clock_too(real: tuple[FakeService, Resolver]) -> None:
+    service, resolver = real
+    clock = FakeClock()
+    with peers("web", namespace="default", resolver=resolver, clock=clock, policy=EXACT) as store:
+        clock.advance(1)
+        assert len(store.snapshot.endpoints) == 3
+        service.scale(4)
+        clock.advance(5)
+        assert len(store.snapshot.endpoints) == 4
+
+
+# Placing.
+
+
+def test_ranked_gives_a_keys_owners_in_order_with_self_among_them(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = web.pods[0].peers("web", include_self=False)
+    ranked = store.ranked("user:1", 9)
+    assert sorted(names(ranked)) == ["web-0", "web-1", "web-2"]
+    assert cluster.peers("web").pick(key="user:1") == ranked[0]
+    assert store.ranked("user:1", 2) == ranked[:2]
+    assert store.ranked("user:1", 0) == ()
+    assert cluster.peers("nobody").ranked("user:1", 1) == ()
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "2", 1.5])
+def test_a_number_of_owners_that_is_none_is_an_error(
+    cluster: FakeCluster, web: FakeService, wrong: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match="k must be"):
+        cluster.peers("web").ranked("user:1", wrong)
+
+
+def test_watching_without_a_background_sleeps_through_quiet_times(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    store = cluster.peers("web", policy=EXACT)
+    watching = store.watch()
+    next(watching)
+    cluster.clock.call_at(cluster.clock.now() + 62, lambda: _scale(web, 4))
+    assert names(next(watching).added) == ["web-3"]
+    assert 60 < cluster.clock.now() - 1000 < 70
+
+
+def _scale(service: FakeService, count: int) -> None:
+    service.scale(count)
