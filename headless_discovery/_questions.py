@@ -269,26 +269,49 @@ def _names(
 ) -> Generator[list[Question], Sequence[Reply], Mapping[str, Names]]:
     """A name for every address: learnt before, from glue, from PTR, or dashed and confirmed."""
     names = memory.names
+    before = dict(names)
     for address, targets in _from_glue(services).items():
         # Part of what is known already is no news; anything else is newer.
         if address in published and not set(targets) <= set(names.get(address, ())):
             names[address] = tuple(targets)
-    new = [address for address in published if address not in names]
+    failure = yield from _ask_names(wanted, memory, [a for a in published if a not in names])
+    # A name that came with a new address may have left its old one, and another pod taken that.
+    came = {
+        (name, _family(address))
+        for address, learnt in names.items()
+        if learnt is not before.get(address)
+        for name in learnt
+    }
+    doubtful = [
+        address
+        for address, known in before.items()
+        if names[address] is known and any((name, _family(address)) in came for name in known)
+    ]
+    for address in doubtful:
+        del names[address]
+    failure = (yield from _ask_names(wanted, memory, doubtful)) or failure
+    nameless = [address for address in published if address not in names]
+    denied = (yield from _confirm_dashed(wanted, memory, nameless)) if nameless else []
+    if denied:
+        raise _StopError(Unknown(failure or _no_name(wanted, denied[0])))
+    return names
+
+
+def _ask_names(
+    wanted: Wanted, memory: Memory, addresses: Sequence[str]
+) -> Generator[list[Question], Sequence[Reply], LookupFailed | None]:
+    """Learns the PTR names below the Service; returns a failure, if there was one."""
     failure: LookupFailed | None = None
-    questions = [Question(_reverse(address), Type.PTR) for address in new]
+    questions = [Question(_reverse(address), Type.PTR) for address in addresses]
     replies = (yield questions) if questions else []
-    for address, question, reply in zip(new, questions, replies, strict=True):
+    for address, question, reply in zip(addresses, questions, replies, strict=True):
         if not isinstance(reply, Answer):
             failure = reply
         elif reply.truncated:
             failure = incomplete(question, reply)
         elif below := tuple(name for name in reply.pointers if wanted.service.owns(name)):
-            names[address] = below
-    nameless = [address for address in new if address not in names]
-    denied = (yield from _confirm_dashed(wanted, memory, nameless)) if nameless else []
-    if denied:
-        raise _StopError(Unknown(failure or _no_name(wanted, denied[0])))
-    return names
+            memory.names[address] = below
+    return failure
 
 
 def _from_glue(services: Answer | None) -> Mapping[str, list[str]]:

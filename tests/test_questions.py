@@ -366,6 +366,37 @@ def test_an_address_that_went_and_came_back_is_asked_again() -> None:
     assert look(PORTLESS, memory).batches[2:] == [["10.0.0.2 PTR"]]
 
 
+def test_a_name_that_turns_up_at_a_new_address_is_asked_for_anew_at_its_old_one() -> None:
+    memory = Memory()
+    look(PORTLESS, memory)
+    # web-1 came back at 10.0.0.3, and web-0 at the address that web-1 had.
+    moved = {
+        **PORTLESS,
+        "web A": addresses("10.0.0.2", "10.0.0.3"),
+        "10.0.0.3 PTR": named("web-1.web"),
+        "10.0.0.2 PTR": named("web-0.web"),
+    }
+    looked = look(moved, memory)
+    assert looked.found == ["web-0 10.0.0.2", "web-1 10.0.0.3"]
+    assert looked.batches[2:] == [["10.0.0.3 PTR"], ["10.0.0.2 PTR"]]
+
+
+def test_a_name_in_doubt_that_is_not_told_anew_makes_it_unknown() -> None:
+    memory = Memory()
+    look(PORTLESS, memory)
+    moved = {
+        **PORTLESS,
+        "web A": addresses("10.0.0.2", "10.0.0.3"),
+        "10.0.0.3 PTR": named("web-1.web"),
+        "10.0.0.2 PTR": SERVFAIL,
+    }
+    assert isinstance(look(moved, memory).outcome, Unknown)
+    assert look({**moved, "10.0.0.2 PTR": named("web-0.web")}, memory).found == [
+        "web-0 10.0.0.2",
+        "web-1 10.0.0.3",
+    ]
+
+
 def test_names_of_other_services_and_no_names_at_all_are_passed_over() -> None:
     zone = dict(PORTLESS) | {
         "web A": addresses("10.0.0.1"),
