@@ -71,7 +71,7 @@ def main() -> None:
         store = peers("kubia-headless", port="http", namespace="default", resolver=resolver)
         show(store)
         print("  round-robin:", *(store.pick().address for _ in range(4)))
-        for key in ("user:1", "user:2", "user:1"):
+        for key in ("user:1", "user:3", "user:1"):
             print(f"  key {key!r} always goes to {store.pick(key=key).address}")
         lots = peers("kubia-headless", namespace="default", resolver=resolver, strategy="random")
         print("  random:     ", *(lots.pick().address for _ in range(4)))
