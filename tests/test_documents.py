@@ -1,61 +1,63 @@
-"""The examples in README, docs and docstrings are run, on a fake cluster behind a real socket."""
+"""README and docs say what is so; the Python in them is run by `conftest.py`."""
 
 import doctest
 import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import headless_discovery
+import headless_discovery.testing
 from headless_discovery.testing import FakeCluster
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh", "yaml", "text", "dockerfile"}
+PACKAGE = Path(headless_discovery.__file__).parent
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if ">>> " in path.read_text()
+]
 
-
-@pytest.fixture
-def _in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process in namespace ``default`` of a cluster with the Services that the examples name."""
-    cluster = FakeCluster()
-    kubia = cluster.add_service("kubia-headless", ports={"http": 8080})
-    kubia.add_pod("172.30.35.3")
-    kubia.add_pod("172.30.14.3")
-    cluster.add_service("gossip", ports={"swim": (7946, "udp")}).scale(3)
-    with cluster.serve() as server:
-        monkeypatch.setenv("HEADLESS_DISCOVERY_NAMESERVER", server.nameserver)
-        monkeypatch.setenv("POD_NAMESPACE", "default")
-        yield
-
-
-@pytest.mark.usefixtures("_in_a_cluster")
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_python_block_of_a_document_runs(document: Path) -> None:
-    names: dict[str, object] = {"__name__": document.stem}
-    for block in BLOCK.finditer(text := document.read_text()):
-        line = text[: block.start()].count("\n") + 1
-        # Lines as in the document, for whoever reads the traceback.
-        exec(compile("\n" * line + block[1], document, "exec"), names)
-        for name in [name for name in names if name.startswith("test_")]:
-            test = names.pop(name)
-            assert callable(test)
-            test()
+by_name = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
 def test_the_readme_has_an_example_on_its_first_screen() -> None:
     first = "".join((ROOT / "README.md").read_text().splitlines(keepends=True)[:24])
-    assert BLOCK.search(first)
+    assert "python" in [block[1] for block in BLOCK.finditer(first)]
 
 
-@pytest.mark.parametrize("module", ["headless_discovery", "headless_discovery.testing"])
+@by_name
+def test_every_block_is_of_a_language_that_is_checked_or_of_none(document: Path) -> None:
+    languages = {block[1] for block in BLOCK.finditer(document.read_text())}
+    assert {name for name in languages if not name.startswith("{")} <= LANGUAGES
+
+
+@by_name
+def test_every_manifest_of_a_document_can_be_applied(document: Path) -> None:
+    for block in BLOCK.finditer(document.read_text()):
+        if block[1] == "yaml" and "\nkind: " in block[2]:
+            FakeCluster().apply(block[2])
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_the_examples_in_docstrings_run(module: str) -> None:
     found = doctest.testmod(importlib.import_module(module))
     assert found.attempted
     assert not found.failed
 
 
-def test_every_file_that_a_document_links_to_is_there() -> None:
-    for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+@by_name
+def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_api_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text()
+    listed = re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE)
+    public = [*headless_discovery.__all__, *headless_discovery.testing.__all__]
+    assert sorted(listed) == sorted(public)

@@ -1,0 +1,47 @@
+"""Runs every Python block of README and docs, on a fake cluster behind a real socket (Sybil)."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+
+import pytest
+from sybil import Example, Sybil
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.myst import CodeBlockParser, SkipParser
+
+from headless_discovery.testing import FakeCluster
+
+
+class Evaluator(PythonEvaluator):
+    """Runs a block, and then the tests that it defines."""
+
+    def __call__(self, example: Example) -> None:
+        """Called by Sybil."""
+        super().__call__(example)
+        names = example.namespace
+        for test in [names.pop(name) for name in list(names) if name.startswith("test_")]:
+            if inspect.iscoroutinefunction(test):
+                asyncio.run(test())
+            else:
+                test()
+
+
+@pytest.fixture(scope="module")
+def in_a_cluster() -> Iterator[None]:
+    """A process in namespace ``default`` of a cluster with the Services that the examples name."""
+    cluster = FakeCluster()
+    kubia = cluster.add_service("kubia-headless", ports={"http": 8080})
+    kubia.add_pod("172.30.35.3")
+    kubia.add_pod("172.30.14.3")
+    cluster.add_service("gossip", ports={"swim": (7946, "udp")}).scale(3)
+    with cluster.serve() as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HEADLESS_DISCOVERY_NAMESERVER", server.nameserver)
+        environment.setenv("POD_NAMESPACE", "default")
+        yield
+
+
+pytest_collect_file = Sybil(
+    parsers=[CodeBlockParser("python", Evaluator()), SkipParser()],
+    patterns=["README*.md", "docs/*.md"],
+    fixtures=["in_a_cluster"],
+).pytest()
