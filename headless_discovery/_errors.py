@@ -15,6 +15,11 @@ Each message says what was asked of whom, what came back, and what to do next. T
 nothing of how an error comes about.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._endpoint import State
+
 
 class DiscoveryError(Exception):
     """The root: ``except DiscoveryError`` catches whatever this library raises."""
@@ -70,7 +75,25 @@ class IncompleteAnswer(LookupFailed):
 
 
 class NotReady(DiscoveryError, TimeoutError):
-    """``wait_ready`` gave up; the message says what was seen, for how long, and what to check."""
+    """``wait_ready`` gave up; the message says what was seen, for how long, and what to check.
+
+    ``seen`` and ``wanted`` are numbers of peers; ``state`` and ``reason`` are the snapshot's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        seen: int = 0,
+        wanted: int = 1,
+        state: "State | None" = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.seen = seen
+        self.wanted = wanted
+        self.state = state
+        self.reason = reason
 
 
 class Closed(DiscoveryError, RuntimeError):

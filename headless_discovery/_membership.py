@@ -26,6 +26,9 @@ Wrong
     As Unknown.
 an unchanged answer
     The same tuple, the same generation.
+a waiter
+    Asks every `refresh_floor` (1 s) to 5 s, over back-off. The answers in a row that held the same
+    set are a `Run`, which tells for how long that set has been confirmed.
 """
 
 import operator
@@ -42,16 +45,18 @@ _SAME_COPY = 2
 """Seconds: answers whose expiry differs by no more are taken for the same cached copy."""
 _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
+_WAITER_ASKS = 5
+"""Seconds: whoever waits for members asks at least this often."""
 
 
 @attrs.frozen
-class _Asked:
+class Asked:
     """When an answer was asked for, and until when a cache may give the same one."""
 
     at: float
     ttl: float
 
-    def confirms(self, earlier: "_Asked", confirm_after: float) -> bool:
+    def confirms(self, earlier: "Asked", confirm_after: float) -> bool:
         if self.at - earlier.at < confirm_after:
             return False
         if self.ttl <= 0:
@@ -59,12 +64,23 @@ class _Asked:
         return self.at + self.ttl > earlier.at + earlier.ttl + _SAME_COPY
 
 
+@attrs.frozen
+class Run:
+    """Answers in a row that held the same set; a failed lookup between them says nothing."""
+
+    endpoints: tuple[Endpoint, ...]
+    """The whole answer, sorted by identity: no departing ones."""
+    first: Asked
+    confirmed_for: float = 0
+    """From the first to the last answer that confirms it."""
+
+
 @attrs.define
 class _Grace:
     """Empty answers after a full one."""
 
-    since: _Asked
-    last: _Asked
+    since: Asked
+    last: Asked
     confirmations: int = 0
 
 
@@ -77,6 +93,8 @@ class Membership:
         """When the next lookup is due."""
         self.error: DiscoveryError | None = None
         """Why nothing is known, while nothing is."""
+        self.run: Run | None = None
+        """The answers up to the last one, if it held somebody."""
         self._policy = policy
         self._rng = rng
         self._not_before = float("-inf")  # the end of back-off
@@ -84,7 +102,7 @@ class Membership:
         self._failures = 0
         self._lookups = 0
         self._seen: dict[tuple[str, str], float] = {}  # when each member was last published
-        self._missing: dict[tuple[str, str], _Asked] = {}  # the answer that first lacked it
+        self._missing: dict[tuple[str, str], Asked] = {}  # the answer that first lacked it
         self._appeared: dict[tuple[tuple[str, str], str], float] = {}  # of each address
         self._grace: _Grace | None = None
         self._confirmed_at = float("-inf")  # when the set was last confirmed
@@ -97,6 +115,24 @@ class Membership:
         floor = self._last_end + self._policy.refresh_floor
         return floor if in_need else max(floor, self._not_before)
 
+    def asks_for_waiter_at(self, stable_for: float, *, at_once: bool) -> float:
+        """When to ask for somebody who waits for members, and for the same ones for a while."""
+        floor = self.ask_at(in_need=True)
+        if at_once:
+            return floor
+        asks_at = min(self.due, self._last_end + _WAITER_ASKS)
+        if stable_for and self.run is not None:
+            proof = self.run.first.at + max(stable_for, self._policy.confirm_after)
+            # If it is over already, only another copy than the cache's can prove it; and an answer
+            # shortly before would only put it off, because of the floor.
+            if proof > self._last_end and proof - asks_at < self._policy.refresh_floor:
+                asks_at = proof
+        return max(floor, asks_at)
+
+    def gave_up(self, now: float) -> None:
+        """A lookup was given up before it came to anything: the floor holds for the next."""
+        self._last_end = now
+
     def hurry(self, now: float) -> None:
         """A connection failed: the answer is due, as soon as floor and back-off allow."""
         self.due = min(self.due, max(now, self.ask_at(in_need=False)))
@@ -108,10 +144,10 @@ class Membership:
         match outcome:
             case Found():
                 self._answered()
-                return self._found(outcome, _Asked(asked_at, outcome.ttl), now)
+                return self._found(outcome, Asked(asked_at, outcome.ttl), now)
             case Empty():
                 self._answered()
-                return self._empty(outcome, _Asked(asked_at, outcome.ttl), now)
+                return self._empty(outcome, Asked(asked_at, outcome.ttl), now)
             case Unknown() | Wrong():
                 self._failed(outcome.error, now)
                 return None
@@ -132,13 +168,14 @@ class Membership:
         state = State.PENDING if self.snapshot.state is State.PENDING else State.STALE
         self.snapshot = attrs.evolve(self.snapshot, state=state, reason=str(error), error=error)
 
-    def _found(self, found: Found, asked: _Asked, now: float) -> Change | None:
+    def _found(self, found: Found, asked: Asked, now: float) -> Change | None:
         policy = self._policy
         old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
         self._grace = None
         self._confirmed_at = asked.at
         published = {endpoint.identity for endpoint in found.endpoints}
         members = [self._current(endpoint, old, asked.at) for endpoint in found.endpoints]
+        self.run = self._run_on(tuple(members), asked)
         departing: list[Endpoint] = []
         for identity, endpoint in old.items():
             if identity in published:
@@ -165,6 +202,14 @@ class Membership:
                 answered_at=now,
             )
         )
+
+    def _run_on(self, members: tuple[Endpoint, ...], asked: Asked) -> Run:
+        run = self.run
+        if run is None or run.endpoints != members:
+            return Run(members, asked)
+        if asked.confirms(run.first, self._policy.confirm_after):
+            return attrs.evolve(run, confirmed_for=asked.at - run.first.at)
+        return run
 
     def _current(
         self, endpoint: Endpoint, old: dict[tuple[str, str], Endpoint], at: float
@@ -204,8 +249,9 @@ class Membership:
         for known in [known for known in self._appeared if known[0] == identity]:
             del self._appeared[known]
 
-    def _empty(self, empty: Empty, asked: _Asked, now: float) -> Change | None:
+    def _empty(self, empty: Empty, asked: Asked, now: float) -> Change | None:
         policy = self._policy
+        self.run = None
         self.due = now + self._jittered(min(max(empty.ttl, 1), policy.empty_retry_max))
         kept = self.snapshot.endpoints
         if kept and not self._believes(asked):
@@ -227,7 +273,7 @@ class Membership:
             )
         )
 
-    def _believes(self, asked: _Asked) -> bool:
+    def _believes(self, asked: Asked) -> bool:
         """Whether an empty answer after a full one is believed by now."""
         policy = self._policy
         if policy.on_empty != "grace":

@@ -163,10 +163,10 @@ def parse_endpoint(text: object) -> Endpoint:
     return Endpoint(address, (address,), port)
 
 
-def own_addresses(finding: Finding) -> tuple[str, ...]:
+def own_addresses(finding: Finding, *, needed_for: str | None) -> tuple[str, ...]:
     """The pod's own: as given, from its environment, or as the network tells.
 
-    Raises `ConfigurationError` if there are none and they are needed, to leave this pod out.
+    Raises `ConfigurationError` if there are none and an argument needs them.
     """
     environ = finding.surroundings.environ
     found = finding.self_address
@@ -177,9 +177,9 @@ def own_addresses(finding: Finding) -> tuple[str, ...]:
             raise ConfigurationError(f"$POD_IPS or $POD_IP: {error}") from error
     if found is None:
         found = finding.resolver.own_addresses()
-    if not found and not finding.include_self:
+    if not found and needed_for is not None:
         raise ConfigurationError(
-            "include_self=False, but this pod's own address could not be found: give "
+            f"{needed_for}, but this pod's own address could not be found: give "
             "self_address=..., or set $POD_IP by the downward API (fieldPath: status.podIP)"
         )
     return found

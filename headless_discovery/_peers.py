@@ -4,6 +4,7 @@ It waits, and sees to it that one lookup goes on at a time; what to ask and what
 decided elsewhere. `headless_discovery.aio` is its twin, and differs by ``await``.
 """
 
+import math
 import os
 import random
 import threading
@@ -11,8 +12,11 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+import attrs
+
+from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock
 from ._endpoint import Change, Endpoint, Snapshot, difference
 from ._exchange import Reply
@@ -24,6 +28,8 @@ from ._stats import Stats
 from ._steps import Converse, Steps, carry_out
 from ._store import Store, log
 from ._transport import Resolver
+
+_T = TypeVar("_T")
 
 
 class _Flights:
@@ -37,32 +43,45 @@ class _Flights:
         self.store = store
         self.clock = store.clock
         self.guard = threading.Condition()
-        self.in_background = False
         self.listeners: list[_Listener] = []
         self._join: Callable[[], None] | None = None
-        self._flight: object | None = None
+        self._sharing = 0  # how many wait for the end of a lookup that another leads
 
-    @property
-    def under_way(self) -> bool:
-        """Whether a lookup goes on."""
-        return self._flight is not None
+    def carry_out(self, call: Call[_T]) -> _T:
+        """Does what the call says, blocking; returns what it returns."""
+        try:
+            while True:
+                self.do(next(call))
+        except StopIteration as done:
+            result: _T = done.value
+            return result
 
-    def share(self) -> None:
-        """Leads a lookup, or waits for the end of the one that goes on."""
+    def do(self, step: Step) -> None:
+        """One step of a call."""
+        if isinstance(step, Wait):
+            with self.guard:
+                self._wait(step.over, step.until)
+            return
+        store = self.store
         with self.guard:
-            flight = self._flight
+            flight = store.flight
             if flight is not None:
-                self.clock.wait_for(
-                    self.guard, lambda: self._flight is not flight or self.store.closed
-                )
+                self._sharing += 1
+                try:
+                    self._wait(lambda: store.flight is not flight or store.closed, step.until)
+                finally:
+                    self._sharing -= 1
         if flight is None:
-            self.turn()
+            self.turn(step.until)
+
+    def _wait(self, over: Callable[[], bool], until: float) -> None:
+        self.clock.wait_for(self.guard, over, None if until == math.inf else until)
 
     def start(self) -> None:
         """Asks in the background from now on, by itself."""
         with self.guard:
-            if not self.in_background:
-                self.in_background = True
+            if not self.store.in_background:
+                self.store.in_background = True
                 self._join = self.clock.start(self)
 
     def close(self) -> None:
@@ -77,8 +96,9 @@ class _Flights:
     def after_fork(self) -> None:
         """In the child: other threads are gone, and with them what they held."""
         self.guard = threading.Condition()
-        self._flight = None
-        if self.in_background and not self.store.closed:
+        self.store.flight = None
+        self._sharing = 0
+        if self.store.in_background and not self.store.closed:
             self._join = self.clock.start(self)
 
     # As work for the clock.
@@ -87,29 +107,40 @@ class _Flights:
         """When the background is to ask next; after the lookup that goes on, if one does."""
         if self.store.closed:
             return None
-        return float("inf") if self.under_way else self.store.next_turn
+        return math.inf if self.store.under_way else self.store.next_turn
 
-    def turn(self) -> None:
-        """One lookup, blocking; nothing if another caller was quicker."""
+    def turn(self, until: float = math.inf) -> None:
+        """One lookup, blocking; nothing if another caller was quicker.
+
+        Whoever leads it may give it up; then another who waits for it begins anew.
+        """
         steps = self.begin()
-        if steps is not None:
-            try:
-                carry_out(steps, self.converse)
-            finally:
-                self.end()
+        if steps is None:
+            return
+        try:
+            carry_out(steps, lambda step: self.converse(step, until))
+        except _GaveUpError:
+            if not self._sharing:
+                self.store.gave_up()
+        finally:
+            self.end()
 
     def begin(self) -> Steps[object] | None:
         """Takes the one place there is for a lookup."""
         with self.guard:
-            if self.under_way or self.store.closed:
+            if self.store.under_way or self.store.closed:
                 return None
-            self._flight = object()
+            self.store.flight = object()
         return self.store.steps()
 
-    def converse(self, step: Converse) -> Sequence[Reply]:
+    def converse(self, step: Converse, until: float) -> Sequence[Reply]:
         """Over the resolver's wire; given up as soon as the store is closed."""
-        store = self.store
-        return store.resolver.converse(step, self.clock, store.traffic, lambda: store.closed)
+        store, clock = self.store, self.clock
+        limited = attrs.evolve(step, deadline=min(step.deadline, until))
+        replies = store.resolver.converse(limited, clock, store.traffic, lambda: store.closed)
+        if until < step.deadline and clock.now() >= until:
+            raise _GaveUpError
+        return replies
 
     def foretell(self, step: Converse) -> tuple[Sequence[Reply], float]:
         """The same, for a clock that decides by itself when it is that late."""
@@ -118,11 +149,15 @@ class _Flights:
     def end(self) -> None:
         """Makes place for the next lookup, and wakes everybody who waited for this one."""
         with self.guard:
-            self._flight = None
+            self.store.flight = None
             self.guard.notify_all()
             waking = [listener for listener in self.listeners if listener.wake()]
         for listener in waking:
             self.clock.spawn(listener.deliver)
+
+
+class _GaveUpError(Exception):
+    """Whoever led a lookup has no more time."""
 
 
 class _Listener:
@@ -215,7 +250,7 @@ class Peers:
         Once something is known, no failure of DNS takes it away. After `close`: `Closed`.
         """
         if not self._store.is_fresh():
-            self._look_up_if_due()
+            self._flights.carry_out(known(self._store))
         return self._store.snapshot.endpoints
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -236,13 +271,29 @@ class Peers:
         It passes over back-off; but within `Policy.refresh_floor` (1 s) of the last answer, that
         one is returned. Calls at the same time share one lookup. Raises as `endpoints` does.
         """
-        store = self._store
-        store.check_open()
-        if self._flights.under_way or store.may_ask(in_need=True):
-            self._flights.share()
-            store.check_open()
-        store.raise_if_unknown()
-        return store.snapshot
+        return self._flights.carry_out(refreshed(self._store))
+
+    def wait_ready(
+        self,
+        at_least: int = 1,
+        *,
+        stable_for: float = 0,
+        timeout: float | None = None,
+        see_self: bool = False,
+    ) -> Snapshot:
+        """Waits until that many peers are there, for a cold start; returns what is then known.
+
+        It asks every 1 to 5 seconds, and goes by LIVE answers alone. ``at_least`` is counted after
+        this pod was left out, if it is. ``stable_for``: the same set in all answers for so many
+        seconds, two at least that are not one cached copy. ``see_self``: this pod must be in the
+        answer, whether it is left out or not. ``timeout`` is in seconds; ``None``: no limit.
+
+        Raises `NotReady`, which says what was seen, for how long, and what to check. At once:
+        `ConfigurationError`, also for ``see_self`` without an own address to be found, and
+        `NotHeadless`. After `close`: `Closed`. A fixed list is ready at once or never.
+        """
+        wanted = self._store.wanted(at_least, stable_for, timeout, see_self=see_self)
+        return self._flights.carry_out(ready(self._store, wanted))
 
     # Choosing.
 
@@ -254,7 +305,7 @@ class Peers:
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
         if not self._store.is_fresh():
-            self._look_up_if_due()
+            self._flights.carry_out(known(self._store))
         return self._store.pick(key)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
@@ -265,7 +316,7 @@ class Peers:
         what `endpoints` raises, and `TypeError` for what cannot be a key.
         """
         if not self._store.is_fresh():
-            self._look_up_if_due()
+            self._flights.carry_out(known(self._store))
         return self._store.ranked(key, k)
 
     # Being told.
@@ -281,27 +332,11 @@ class Peers:
         return self._changes()
 
     def _changes(self) -> Iterator[Change]:
-        store, flights = self._store, self._flights
-        seen: tuple[Endpoint, ...] = ()
-
-        def something_new() -> bool:
-            return store.closed or store.snapshot.endpoints is not seen
-
-        while not store.closed:
-            snapshot = store.snapshot
-            change = difference(seen, snapshot)
-            seen = snapshot.endpoints
-            if change:
-                yield change
-            elif not flights.in_background and not flights.under_way and store.turn_is_due():
-                flights.share()
+        for step in watched(self._store):
+            if isinstance(step, Change):
+                yield step
             else:
-                with flights.guard:
-                    flights.clock.wait_for(
-                        flights.guard,
-                        something_new,
-                        None if flights.in_background else store.next_turn,
-                    )
+                self._flights.do(step)
 
     def on_change(self, call: Callable[[Change], object]) -> Callable[[], None]:
         """Calls ``call(change)`` for each later change; returns a function that stops it.
@@ -350,7 +385,7 @@ class Peers:
 
     def __del__(self) -> None:
         flights: _Flights | None = getattr(self, "_flights", None)
-        if flights is not None and flights.in_background and not self._store.closed:
+        if flights is not None and self._store.in_background and not self._store.closed:
             warnings.warn(
                 f"{self!r} was started and never closed", ResourceWarning, stacklevel=2, source=self
             )
@@ -359,20 +394,6 @@ class Peers:
     def __repr__(self) -> str:
         state = "closed" if self._store.closed else str(self._store.snapshot.state)
         return f"<Peers of {self._store}: {len(self._store.snapshot.endpoints)}, {state}>"
-
-    def _look_up_if_due(self) -> None:
-        """As a caller: asks if that may bring something; raises if nothing is known after that."""
-        store, flights = self._store, self._flights
-        store.check_open()
-        if store.known:
-            # In the background, or while somebody asks, or during back-off: what is known serves.
-            if not flights.in_background and not flights.under_way and store.turn_is_due():
-                flights.share()
-            return
-        while not store.known and (flights.under_way or store.may_ask(in_need=False)):
-            flights.share()
-            store.check_open()
-        store.raise_if_unknown()
 
 
 _all: weakref.WeakSet[Peers] = weakref.WeakSet()

@@ -7,7 +7,7 @@ socket, a thread or a task; the shells see to it that one lookup goes on at a ti
 import copy
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -22,6 +22,7 @@ from ._self import find_self
 from ._stats import Stats
 from ._steps import Steps, steps_of
 from ._transport import Resolver, Traffic
+from ._waiting import Sight, Wanted
 
 log = logging.getLogger("headless_discovery")
 
@@ -36,6 +37,13 @@ class Store:
         self.closed = False
         self.snapshot = Snapshot()
         """What is known now: the membership's, without this pod if it is to be left out."""
+        self.sight = Sight()
+        """The same before leaving out, for whoever waits."""
+        self.lookups = 0
+        """How many came to an outcome; counted last of all."""
+        self.in_background = False
+        self.flight: object | None = None
+        """The lookup that goes on, if one does."""
         self.traffic = Traffic()
         self._membership = Membership(selecting.policy, selecting.rng)
         self._sticky = Sticky()
@@ -56,6 +64,11 @@ class Store:
     def known(self) -> bool:
         """Whether anything is known about the Service."""
         return self.snapshot.state is not State.PENDING
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a lookup goes on."""
+        return self.flight is not None
 
     @property
     def resolver(self) -> Resolver:
@@ -93,6 +106,10 @@ class Store:
             return False
         return self.clock.now() >= self._membership.ask_at(in_need=in_need)
 
+    def asks_for_waiter_at(self, stable_for: float, *, at_once: bool) -> float:
+        """When somebody who waits for members is to ask."""
+        return self._membership.asks_for_waiter_at(stable_for, at_once=at_once)
+
     def get(self, name: str) -> Endpoint | None:
         """The endpoint with that full name or host name."""
         name = name.lower().removesuffix(".")
@@ -105,7 +122,7 @@ class Store:
         """The counters."""
         snapshot = self.snapshot
         return Stats(
-            lookups=sum(self._outcomes.values()),
+            lookups=self.lookups,
             found=self._outcomes[Found],
             empty=self._outcomes[Empty],
             unknown=self._outcomes[Unknown],
@@ -118,6 +135,27 @@ class Store:
             state=snapshot.state,
             state_since=self._state_since,
         )
+
+    def wanted(
+        self, at_least: int, stable_for: float, timeout: float | None, *, see_self: bool
+    ) -> Wanted:
+        """What somebody waits for; raises `ConfigurationError` for what cannot be meant.
+
+        A fixed list does not change, and who this pod is in it nobody can tell.
+        """
+        finding = self.finding
+        wanted = Wanted(
+            at_least=at_least,
+            stable_for=stable_for,
+            timeout=timeout,
+            see_self=see_self,
+            include_self=finding is None or finding.include_self,
+        )
+        if finding is None:
+            return attrs.evolve(wanted, stable_for=0, see_self=False)
+        if see_self:
+            self._own_addresses = own_addresses(finding, needed_for="see_self=True")
+        return wanted
 
     # Errors.
 
@@ -150,9 +188,14 @@ class Store:
             return None
         now = self.clock.now()
         self._membership.learn(outcome, asked_at, now)
-        before, self.snapshot = self.snapshot, self._without_self()
+        before = self.snapshot
+        self._see()
         self._note(outcome, before, now)
         return difference(before.endpoints, self.snapshot)
+
+    def gave_up(self) -> None:
+        """The steps were left before they came to an outcome."""
+        self._membership.gave_up(self.clock.now())
 
     def _outcome(self, asked_at: float) -> Steps[Outcome]:
         assert self.finding is not None  # noqa: S101 - a fixed list never asks
@@ -161,7 +204,10 @@ class Store:
             servers = resolver.servers()
             if self._own_addresses is None:
                 # Once, and not when a Peers is made: it takes a look at the network.
-                self._own_addresses = own_addresses(self.finding)
+                include_self = self.finding.include_self
+                self._own_addresses = own_addresses(
+                    self.finding, needed_for=None if include_self else "include_self=False"
+                )
         except ConfigurationError as error:
             return Wrong(error)
         return (
@@ -174,12 +220,17 @@ class Store:
             )
         )
 
-    def _without_self(self) -> Snapshot:
-        """The membership's snapshot; its state is that of the answer before leaving out."""
+    def _see(self) -> None:
+        """Takes over what the membership knows now."""
         full, finding = self._membership.snapshot, self.finding
-        if finding is None or finding.include_self:
-            return full
-        own = find_self(full.endpoints, self._own_addresses or (), finding.resolver.own_hostname())
+        own: tuple[Endpoint, ...] = ()
+        if finding is not None and self._own_addresses:
+            own = find_self(full.endpoints, self._own_addresses, finding.resolver.own_hostname())
+        shown = full if finding is None or finding.include_self else self._without(own, full)
+        self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
+
+    def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
+        """The membership's snapshot; its state is that of the answer before leaving out."""
         before = self.snapshot
         endpoints = tuple(endpoint for endpoint in full.endpoints if endpoint not in own)
         if endpoints == before.endpoints:
@@ -201,6 +252,7 @@ class Store:
             level = logging.WARNING if snapshot.state is State.STALE else logging.INFO
             reason = f": {snapshot.reason}" if snapshot.reason else ""
             log.log(level, "%s is %s%s", self, snapshot.state, reason)
+        self.lookups += 1
 
     # Choosing.
 
@@ -249,5 +301,5 @@ class Store:
             self._membership.learn(
                 Empty(math.inf, NoEndpoints("no endpoints: the fixed list is empty")), now, now
             )
-        self.snapshot = self._membership.snapshot
+        self._see()
         self._state_since = now

@@ -549,7 +549,7 @@ def test_close_during_a_lookup_returns_soon() -> None:
 
         caller = threading.Thread(target=call)
         caller.start()
-        while not store._flights.under_way:
+        while not store._store.under_way:
             time.sleep(0.001)
         began = time.monotonic()
         store.close()
