@@ -1,72 +1,94 @@
-"""The command line: what discovery sees, for people and (``--json``) for programs.
-
-It says what the library says; the exit code tells a script the same.
-"""
+"""The command line: its grammar, and who does what is asked. What is done is in `_commands`."""
 
 import argparse
-import json
+import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
-from ._clock import Clock
-from ._endpoint import Endpoint, Snapshot, State
-from ._errors import ConfigurationError, DiscoveryError, NoSuchPort, NotHeadless
-from ._peers import Peers, peers
+from ._commands import _exit, _resolve
+from ._commands._options import Asked, duration, port
 from ._questions import FAMILIES, RECORDS
 from ._service import PROTOCOLS
-from ._transport import NAMESERVER_VARIABLE, Resolver
-
-FOUND, NONE, USAGE, FAILED, NOT_HEADLESS, NO_SUCH_PORT = range(6)
+from ._transport import NAMESERVER_VARIABLE
 
 _EXIT_CODES = f"""\
 exit code:
-  {FOUND}  found            {FAILED}  DNS failed, so nothing is known
-  {NONE}  none             {NOT_HEADLESS}  not a headless Service
-  {USAGE}  wrong argument   {NO_SUCH_PORT}  no such port
+  {_exit.FOUND}  found            {_exit.FAILED}  DNS failed, so nothing is known
+  {_exit.NONE}  none             {_exit.NOT_HEADLESS}  not a headless Service
+  {_exit.USAGE}  wrong argument   {_exit.NO_SUCH_PORT}  no such port
 """
 
 
 def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -> int:
     """Runs one command and returns its exit code; ``arguments`` default to ``sys.argv``."""
-    asked = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace, TextIO], int] = asked.run
+    if arguments is None:
+        # As a container's first process it would not end by SIGTERM without that.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    asked = make_parser().parse_args(arguments, Asked())
+    run: Callable[[Asked, TextIO], int] = asked.run
     try:
         return run(asked, sys.stdout if out is None else out)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. The interpreter must not flush into it again.
         sys.stdout = None
-        return FOUND
+        return _exit.FOUND
+    except KeyboardInterrupt:
+        return _exit.INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar; the documentation and shell completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="headless-discovery",
         description="Finds the pods of a Kubernetes headless Service, as an app's peers.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    resolve = commands.add_parser(
+    resolve = _command(
+        commands,
         "resolve",
+        _resolve.run,
         help="list the pods of a Service",
-        description="Lists the pods of a headless Service: names, addresses, ports.",
-        epilog=(
-            "examples:\n"
-            "  headless-discovery resolve kubia-headless --port http\n"
-            "  headless-discovery resolve nginx.shop --json\n"
-            "  headless-discovery resolve gossip.default.svc.cluster.local "
-            "--nameserver 127.0.0.1:5353\n\n" + _EXIT_CODES
+        description="Lists the pods of a headless Service: names, addresses, ports, and which "
+        "DNS records told of them.",
+        examples=(
+            "headless-discovery resolve kubia-headless --port http",
+            "headless-discovery resolve nginx.shop --json",
+            "headless-discovery resolve gossip.default.svc.cluster.local "
+            "--nameserver 127.0.0.1:5353",
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    resolve.set_defaults(run=_resolve)
     _add_service(resolve)
     resolve.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[Asked, TextIO], int],
+    *,
+    help: str,  # noqa: A002 - argparse's own word
+    description: str,
+    examples: Sequence[str],
+    exit_codes: str = _EXIT_CODES,
+) -> argparse.ArgumentParser:
+    """One command; its help begins with examples."""
+    shown = "\n".join(f"  {example}" for example in examples)
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=f"{description}\n\nexamples:\n{shown}",
+        epilog=exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
 def _add_service(command: argparse.ArgumentParser) -> None:
     command.add_argument("service", metavar="SERVICE", help="svc, svc.namespace or a full name")
-    command.add_argument("--port", type=_port, help="a port's name, or its number")
+    command.add_argument("--port", type=port, help="a port's name, or its number")
     command.add_argument("--protocol", choices=PROTOCOLS, default="tcp", help="of the named port")
     command.add_argument("--namespace", "-n", help="default: this pod's own")
     command.add_argument("--cluster-domain", help="default: from resolv.conf, or cluster.local")
@@ -79,108 +101,5 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         help=f"may be given again; default: ${NAMESERVER_VARIABLE}, or resolv.conf's",
     )
     command.add_argument(
-        "--lifetime", type=float, default=5.0, metavar="SECONDS", help="for the whole lookup"
-    )
-
-
-def _port(text: str) -> str | int:
-    return int(text) if text.isdigit() else text
-
-
-def _store(asked: argparse.Namespace) -> Peers:
-    return peers(
-        asked.service,
-        port=asked.port,
-        protocol=asked.protocol,
-        namespace=asked.namespace,
-        cluster_domain=asked.cluster_domain,
-        family=asked.family,
-        records=asked.records,
-        resolver=Resolver(asked.nameserver, lifetime=asked.lifetime),
-    )
-
-
-def _resolve(asked: argparse.Namespace, out: TextIO) -> int:
-    clock = Clock()
-    began = clock.now()
-    store = None
-    try:
-        store = _store(asked)
-        snapshot = store.refresh()
-        error = snapshot.error
-    except DiscoveryError as raised:
-        snapshot = Snapshot()
-        error = raised
-    seconds = clock.now() - began
-    queries = (store.stats.queries_udp, store.stats.queries_tcp) if store is not None else (0, 0)
-    if asked.json:
-        json.dump(_as_json(asked, snapshot, error, queries, seconds), out, indent=2)
-        print(file=out)
-    elif snapshot.endpoints:
-        print(_as_table(snapshot.endpoints), file=out)
-        print(
-            f"\n{len(snapshot.endpoints)} endpoints, TTL {snapshot.ttl:g} s; queries: "
-            f"{queries[0]} over UDP, {queries[1]} over TCP; {seconds * 1000:.1f} ms",
-            file=out,
-        )
-    if error is not None and not asked.json:
-        print(f"headless-discovery: {type(error).__name__}: {error}", file=sys.stderr)
-    return exit_code(snapshot, error)
-
-
-def exit_code(snapshot: Snapshot, error: DiscoveryError | None) -> int:
-    """What a script is told."""
-    match error:
-        case ConfigurationError():
-            return USAGE
-        case NotHeadless():
-            return NOT_HEADLESS
-        case NoSuchPort():
-            return NO_SUCH_PORT
-    if snapshot.state is State.EMPTY:
-        return NONE
-    return FOUND if error is None else FAILED
-
-
-def _as_json(
-    asked: argparse.Namespace,
-    snapshot: Snapshot,
-    error: DiscoveryError | None,
-    queries: tuple[int, int],
-    seconds: float,
-) -> dict[str, Any]:
-    return {
-        "service": asked.service,
-        "state": str(snapshot.state),
-        "endpoints": [
-            {
-                "name": endpoint.name,
-                "hostname": endpoint.hostname,
-                "ordinal": endpoint.ordinal,
-                "address": endpoint.address,
-                "addresses": list(endpoint.addresses),
-                "port": endpoint.port,
-            }
-            for endpoint in snapshot.endpoints
-        ],
-        "ttl": snapshot.ttl,
-        "queries": {"udp": queries[0], "tcp": queries[1]},
-        "seconds": round(seconds, 6),
-        "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
-    }
-
-
-def _as_table(endpoints: Sequence[Endpoint]) -> str:
-    rows = [("NAME", "ADDRESS", "PORT")] + [
-        (
-            endpoint.name,
-            ", ".join(endpoint.addresses),
-            "-" if endpoint.port is None else str(endpoint.port),
-        )
-        for endpoint in endpoints
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "--lifetime", type=duration, default=5.0, metavar="TIME", help="for one lookup: 5s, 500ms"
     )

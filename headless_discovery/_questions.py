@@ -9,6 +9,7 @@ and each new address is asked for its name. What cannot be had makes the outcome
 is guessed, and an incomplete set is never passed off as complete.
 """
 
+import enum
 import socket  # for inet_pton alone
 from collections.abc import Generator, Iterable, KeysView, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -66,12 +67,27 @@ class Wanted:
         return None if self.family == "any" else self.types[0]
 
 
+class Origin(enum.StrEnum):
+    """Where an endpoint's name and addresses came from."""
+
+    GLUE = "srv-glue"
+    """One SRV answer brought both."""
+    TARGET = "srv-address"
+    """SRV named it, A or AAAA gave its addresses."""
+    POINTER = "address-ptr"
+    """A or AAAA gave its addresses, PTR named it."""
+    DASHED = "address-dashed"
+    """A or AAAA gave its addresses; it is called by the dashed one of them."""
+
+
 @attrs.define
 class Memory:
     """What one lookup leaves for the next of the same `Wanted`."""
 
     names: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     """By address: names that DNS gave for it, so that each address is asked once."""
+    origins: dict[str, Origin] = attrs.field(factory=dict)
+    """By address in ``names``: who gave them."""
     addresses: dict[Type, tuple[str, ...]] = attrs.field(factory=dict)
     """The last addresses of each family, for when that family alone fails."""
     targets: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
@@ -80,6 +96,12 @@ class Memory:
     """How many addresses there were when SRV did not fit; 0 until they are counted."""
     in_use: Type | None = None
     """The family that pods without host names were listed by (`_one_family`)."""
+
+    def origin(self, endpoint: Endpoint) -> Origin:
+        """Where an endpoint that the last lookup found came from."""
+        if not self.addresses:  # SRV served
+            return Origin.TARGET if endpoint.name in self.targets else Origin.GLUE
+        return self.origins.get(endpoint.address, Origin.DASHED)
 
 
 Lookup = Generator[list[Question], Sequence[Reply], Outcome]
@@ -204,6 +226,9 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
             return (yield from _from_services(wanted, memory, services))
     published, ttl = yield from _published(wanted, memory, replies, services)
     memory.names = {address: memory.names[address] for address in published & memory.names.keys()}
+    memory.origins = {
+        address: memory.origins[address] for address in published & memory.origins.keys()
+    }
     _remember_size(memory, len(published))
     if wanted.records == "address":
         names = yield from _dashed_names(wanted, memory, published)
@@ -274,6 +299,7 @@ def _names(
         # Part of what is known already is no news; anything else is newer.
         if address in published and not set(targets) <= set(names.get(address, ())):
             names[address] = tuple(targets)
+            memory.origins[address] = Origin.TARGET
     failure = yield from _ask_names(wanted, memory, [a for a in published if a not in names])
     # A name that came with a new address may have left its old one, and another pod taken that.
     came = {
@@ -311,6 +337,7 @@ def _ask_names(
             failure = incomplete(question, reply)
         elif below := tuple(name for name in reply.pointers if wanted.service.owns(name)):
             memory.names[address] = below
+            memory.origins[address] = Origin.POINTER
     return failure
 
 
@@ -366,6 +393,7 @@ def _confirm_dashed(
             failure = reply
         elif address in reply.addresses:
             memory.names[address] = (question.name,)
+            memory.origins[address] = Origin.DASHED
         elif reply.no_such_name:
             denied.append(address)
         else:

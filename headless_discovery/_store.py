@@ -16,7 +16,7 @@ from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._membership import Membership
 from ._options import Finding, Selecting, own_addresses, parse_endpoint
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
-from ._questions import Memory, lookup
+from ._questions import Memory, Origin, lookup
 from ._selection import Key, Sticky
 from ._self import find_self
 from ._stats import Stats
@@ -117,6 +117,10 @@ class Store:
             if name in (endpoint.name, endpoint.hostname):
                 return endpoint
         return None
+
+    def origin(self, endpoint: Endpoint) -> Origin:
+        """Where one that the last lookup found came from."""
+        return self._memory.origin(endpoint)
 
     def stats(self) -> Stats:
         """The counters."""

@@ -1,17 +1,24 @@
-"""The command line, on a fake cluster over a real socket."""
+"""``resolve``, on a fake cluster over a real socket."""
 
 import io
 import json
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from headless_discovery import Endpoint
 from headless_discovery._cli import main
+from headless_discovery._commands._options import duration
+from headless_discovery._commands._show import origin_text
+from headless_discovery._questions import Memory, Origin
 from headless_discovery.testing import FakeCluster
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -36,9 +43,9 @@ def test_resolve_prints_a_table(nameserver: str) -> None:
     code, out = run(nameserver, "web", "--port", "http")
     assert code == 0
     assert [line.split() for line in out.splitlines()[:3]] == [
-        ["NAME", "ADDRESS", "PORT"],
-        ["web-0.web.default.svc.cluster.local", "10.244.0.2", "8080"],
-        ["web-1.web.default.svc.cluster.local", "10.244.0.3", "8080"],
+        ["NAME", "ADDRESS", "PORT", "FROM"],
+        ["web-0.web.default.svc.cluster.local", "10.244.0.2", "8080", "SRV", "glue"],
+        ["web-1.web.default.svc.cluster.local", "10.244.0.3", "8080", "SRV", "glue"],
     ]
     assert "2 endpoints, TTL 5 s; queries: 1 over UDP, 0 over TCP" in out
 
@@ -49,6 +56,9 @@ def test_a_port_that_there_is_none_of_is_a_dash(nameserver: str) -> None:
         "10-1-1-1.bare.default.svc.cluster.local",
         "10.1.1.1",
         "-",
+        "A",
+        "+",
+        "PTR",
     ]
 
 
@@ -68,6 +78,7 @@ def test_resolve_as_json_is_one_object(nameserver: str) -> None:
                 "address": f"10.244.0.{number + 2}",
                 "addresses": [f"10.244.0.{number + 2}"],
                 "port": 8080,
+                "from": "srv-glue",
             }
             for number in range(2)
         ],
@@ -138,13 +149,86 @@ def test_a_reader_that_goes_away_is_no_error(nameserver: str) -> None:
         sys.stdout = stdout
 
 
-def test_the_demo_shows_the_three_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_module("examples.demo", run_name="__main__")
-    out = capsys.readouterr().out
-    one, two, three = out.split("\n(")[1:]
-    assert "NotHeadless" in one
-    assert "10.254.129.235" in one
-    for address in ("172.30.35.3", "172.30.14.3"):
-        assert f"{address.replace('.', '-')}.kubia-headless.default.svc.cluster.local" in two
-    assert "172.30.35.2" not in two
-    assert "172-30-35-2.kubia-headless.default.svc.cluster.local" in three
+@pytest.mark.parametrize("arguments", [["web"], ["bare"], ["none"], ["vip"], ["broken"]])
+def test_its_json_is_as_its_schema_says(nameserver: str, arguments: list[str]) -> None:
+    _, out = run(nameserver, *arguments, "--json")
+    schema = json.loads((ROOT / "docs" / "schemas" / "resolve.json").read_text())
+    jsonschema.validate(json.loads(out), schema, cls=jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5s", 5), ("5", 5), ("500ms", 0.5), ("1m", 60), ("2h", 7200), ("1.5s", 1.5), (".5", 0.5)],
+)
+def test_times_are_written_with_their_unit(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "5 parsecs", "1e3", "nan"])
+def test_what_is_no_time_is_a_usage_error(
+    text: str, nameserver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run(nameserver, "web", f"--lifetime={text}")
+    assert exit_.value.code == 2
+    assert "is not a time such as 5s" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_ends_as_a_shell_has_it(
+    nameserver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(asked: object, clock: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("headless_discovery._commands._resolve.resolve", interrupted)
+    assert run(nameserver, "web")[0] == 130
+
+
+# Where each endpoint came from.
+
+
+def origins(cluster: FakeCluster, **arguments: Any) -> list[str]:
+    store = cluster.peers("web", **arguments)
+    return [origin_text(store._store.origin(endpoint), endpoint) for endpoint in store.endpoints()]
+
+
+def test_glue_is_where_most_come_from() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web", ports={"http": 80}).scale(2)
+    assert origins(cluster) == ["SRV glue"] * 2
+
+
+def test_without_ports_names_come_from_ptr() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web", families=["ipv6"]).add_pod("fd00::1", hostname="web-0")
+    assert origins(cluster) == ["AAAA + PTR"]
+
+
+def test_where_ptr_fails_a_dashed_name_is_confirmed() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web").add_pod("10.1.1.1")
+    cluster.fail("nxdomain", name="in-addr.arpa")
+    assert origins(cluster) == ["A + dashed name"]
+
+
+def test_by_addresses_alone_names_are_the_dashed_ones() -> None:
+    cluster = FakeCluster()
+    web = cluster.add_service("web", ports={"http": 80})
+    web.add_pod("10.1.1.1")
+    web.add_pod("10.1.1.2")
+    assert origins(cluster, records="address") == ["A + dashed name"] * 2
+
+
+def test_a_target_without_glue_is_asked_for() -> None:
+    memory = Memory(targets={"web-0.web": ("10.1.1.1",)})
+    assert memory.origin(Endpoint("web-0.web", ("10.1.1.1",))) is Origin.TARGET
+    assert memory.origin(Endpoint("web-1.web", ("10.1.1.2",))) is Origin.GLUE
+
+
+def test_names_from_the_part_of_a_cut_srv_answer_that_came() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web", ports={"http": 80}).scale(1000)
+    store = cluster.peers("web")
+    found = {e.hostname: store._store.origin(e) for e in store}
+    assert Origin.TARGET in found.values()
+    assert Origin.GLUE not in found.values()

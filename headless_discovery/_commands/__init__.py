@@ -1,0 +1,1 @@
+"""The commands of ``headless-discovery``, one module each; `_cli` parses and calls them."""
