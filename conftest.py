@@ -1,15 +1,22 @@
-"""Runs every Python block of README and docs, on a fake cluster behind a real socket (Sybil)."""
+"""Runs every Python block of README and docs, on a fake cluster behind a real socket (Sybil).
+
+A block of the language ``output`` is what the Python block before it prints.
+"""
 
 import asyncio
+import contextlib
 import inspect
+import io
 from collections.abc import Iterator
 
 import pytest
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.myst import CodeBlockParser, SkipParser
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from headless_discovery.testing import FakeCluster
+
+PRINTED = "printed by the last block"
 
 
 class Evaluator(PythonEvaluator):
@@ -17,13 +24,25 @@ class Evaluator(PythonEvaluator):
 
     def __call__(self, example: Example) -> None:
         """Called by Sybil."""
-        super().__call__(example)
-        names = example.namespace
-        for test in [names.pop(name) for name in list(names) if name.startswith("test_")]:
-            if inspect.iscoroutinefunction(test):
-                asyncio.run(test())
-            else:
-                test()
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            super().__call__(example)
+            names = example.namespace
+            for test in [names.pop(name) for name in list(names) if name.startswith("test_")]:
+                if inspect.iscoroutinefunction(test):
+                    asyncio.run(test())
+                else:
+                    test()
+        names[PRINTED] = printed.getvalue()
+
+
+def compare(example: Example) -> str | None:
+    """What was printed and what the document shows; called by Sybil."""
+    printed = example.namespace.pop(PRINTED, "nothing: no Python block stands before")
+    return None if printed == example.parsed else f"it printed:\n{printed}"
+
+
+python = PythonCodeBlockParser()
+python.codeblock_parser = CodeBlockParser("python", Evaluator())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +60,7 @@ def in_a_cluster() -> Iterator[None]:
 
 
 pytest_collect_file = Sybil(
-    parsers=[CodeBlockParser("python", Evaluator()), SkipParser()],
+    parsers=[python, CodeBlockParser("output", compare), SkipParser()],
     patterns=["README*.md", "docs/*.md"],
     fixtures=["in_a_cluster"],
 ).pytest()

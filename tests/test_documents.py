@@ -14,7 +14,7 @@ from headless_discovery.testing import FakeCluster
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LANGUAGES = {"python", "sh", "yaml", "text", "dockerfile"}
+LANGUAGES = {"python", "output", "sh", "yaml", "text", "dockerfile"}
 PACKAGE = Path(headless_discovery.__file__).parent
 WITH_EXAMPLES = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
