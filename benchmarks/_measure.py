@@ -1,0 +1,149 @@
+"""Contenders measured side by side: medians, ratios within a round, targets, tables.
+
+The machine may be loaded, so a figure alone says little. Contenders take turns within a round, and
+a ratio is the median of the rounds' own ratios: what slows one round down slows all of it down.
+"""
+
+import gc
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import attrs
+
+Contender = Callable[[], object]
+
+
+@attrs.frozen
+class Samples:
+    """Seconds for each call, one figure a round."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+@attrs.frozen
+class Target:
+    """A promise: one contender takes at most so many times as long as another."""
+
+    row: str
+    column: str
+    than: str
+    at_most: float
+
+
+@attrs.define
+class Table:
+    """Contenders by row, cases by column; every cell against ``base`` in the same column."""
+
+    title: str
+    base: str
+    columns: dict[str, dict[str, Samples]] = attrs.field(factory=dict)
+    targets: list[Target] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
+    """Whatever else is to be told, a line each."""
+
+    def measure(
+        self,
+        column: str,
+        contenders: Mapping[str, Contender],
+        *,
+        rounds: int = 9,
+        turn: float = 0.02,
+    ) -> None:
+        """Takes the figures of one column; each turn of a contender lasts about ``turn`` s."""
+        self.columns.setdefault(column, {}).update(
+            interleaved(contenders, rounds=rounds, turn=turn)
+        )
+
+    def promise(self, row: str, column: str, at_most: float, *, than: str | None = None) -> None:
+        """Holds a ratio to a target; by default that to the base."""
+        self.targets.append(Target(row, column, self.base if than is None else than, at_most))
+
+    def ratio(self, row: str, column: str, *, than: str | None = None, cpu: bool = False) -> float:
+        """The median of the rounds' ratios of one contender to another."""
+        samples = self.columns[column]
+        one, other = samples[row], samples[self.base if than is None else than]
+        pairs = zip(one.cpu if cpu else one.wall, other.cpu if cpu else other.wall, strict=True)
+        return statistics.median(a / b for a, b in pairs if b > 0)
+
+    def markdown(self) -> str:
+        """The table, then its targets and notes."""
+        rows = list(dict.fromkeys(row for samples in self.columns.values() for row in samples))
+        lines = [
+            f"### {self.title}",
+            "",
+            f"| | {' | '.join(self.columns)} |",
+            f"|---|{'---:|' * len(self.columns)}",
+        ]
+        for row in rows:
+            cells = [
+                self._cell(row, column) if row in samples else "-"
+                for column, samples in self.columns.items()
+            ]
+            lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines += ["", f"Median wall time of a call (times {self.base}: wall / CPU)."]
+        if self.targets:
+            lines += ["", "| target | wanted | measured | |", "|---|---:|---:|---|"]
+            lines += [self._verdict(target) for target in self.targets]
+        for note in self.notes:
+            lines += ["", note]
+        return "\n".join(lines)
+
+    def _cell(self, row: str, column: str) -> str:
+        wall = statistics.median(self.columns[column][row].wall)
+        if self.base not in self.columns[column]:
+            return duration(wall)
+        return (
+            f"{duration(wall)} ({self.ratio(row, column):.3g} / "
+            f"{self.ratio(row, column, cpu=True):.3g})"
+        )
+
+    def _verdict(self, target: Target) -> str:
+        ratio = self.ratio(target.row, target.column, than=target.than)
+        return (
+            f"| {target.row}, {target.column}, times {target.than} | <= {target.at_most:.3g} | "
+            f"{ratio:.3g} | {'met' if ratio <= target.at_most else '**missed**'} |"
+        )
+
+
+def interleaved(
+    contenders: Mapping[str, Contender], *, rounds: int = 9, turn: float = 0.02
+) -> dict[str, Samples]:
+    """Each contender once in each round, in an order drawn anew; warming up is not counted."""
+    calls = {name: _calls_in(contender, turn) for name, contender in contenders.items()}
+    samples = {name: Samples([], []) for name in contenders}
+    order = list(contenders)
+    for _ in range(rounds):
+        random.shuffle(order)
+        for name in order:
+            gc.collect()
+            wall, cpu = _turn(contenders[name], calls[name])
+            samples[name].wall.append(wall)
+            samples[name].cpu.append(cpu)
+    return samples
+
+
+def _turn(contender: Contender, calls: int) -> tuple[float, float]:
+    cpu = time.process_time()
+    wall = time.perf_counter()
+    for _ in range(calls):
+        contender()
+    return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
+
+
+def _calls_in(contender: Contender, seconds: float) -> int:
+    """How many calls take about that long; warms up, too."""
+    calls = 1
+    while (taken := _turn(contender, calls)[0] * calls) < seconds / 2:
+        calls = max(calls * 2, min(int(calls * seconds / max(taken, 1e-9)), calls * 100))
+    return calls
+
+
+def duration(seconds: float) -> str:
+    """``130 ns``, ``2.13 ms``."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
