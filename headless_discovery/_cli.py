@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from ._commands import _exit, _resolve
+from ._commands import _exit, _resolve, _wait, _watch
 from ._commands._options import Asked, duration, port
 from ._questions import FAMILIES, RECORDS
 from ._service import PROTOCOLS
@@ -59,8 +59,96 @@ def make_parser() -> argparse.ArgumentParser:
         ),
     )
     _add_service(resolve)
-    resolve.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_watch(commands)
+    _add_wait(commands)
+    _add_serve(commands)
     return parser
+
+
+def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    watch = _command(
+        commands,
+        "watch",
+        _watch.run,
+        help="follow the pods of a Service as they come and go",
+        description="Shows the pods of a headless Service, and each change: a live view on a "
+        "terminal,\none JSON line for each change in a pipe. Ctrl-C ends it.",
+        examples=(
+            "headless-discovery watch kubia-headless --port http",
+            "headless-discovery watch gossip.default --plain",
+            "headless-discovery watch gossip.default | jq -r '.added[].address'",
+        ),
+        exit_codes="exit code:\n  0  it was ended   2  wrong argument\n",
+    )
+    _add_service(watch, json="print one JSON line for each change, on a terminal too")
+    watch.add_argument("--plain", action="store_true", help="print lines of text")
+
+
+def _add_wait(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    wait = _command(
+        commands,
+        "wait",
+        _wait.run,
+        help="wait until enough pods are there",
+        description="Waits until so many pods of a headless Service are there, for an init "
+        "container or a script.",
+        examples=(
+            "headless-discovery wait gossip --at-least 3 --stable-for 5s --timeout 60s",
+            "headless-discovery wait gossip --exclude-self && exec my-app",
+        ),
+        exit_codes="exit code:\n"
+        "  0  ready             2  wrong argument\n"
+        "  1  not ready         4  not a headless Service\n",
+    )
+    _add_service(wait)
+    wait.add_argument("--at-least", type=int, default=1, metavar="N", help="default: 1")
+    wait.add_argument(
+        "--stable-for",
+        type=duration,
+        default=0.0,
+        metavar="TIME",
+        help="the same pods in every answer for so long; default: 0",
+    )
+    wait.add_argument(
+        "--timeout", type=duration, metavar="TIME", help="give up then; default: never"
+    )
+    wait.add_argument("--see-self", action="store_true", help="this pod must be published too")
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = _command(
+        commands,
+        "serve",
+        _serve,
+        help="answer DNS for a cluster that is not there",
+        description="A name server for the Services and Pods of some manifests (YAML or JSON), "
+        "which answers\nas the cluster's would; for developing an app without a cluster. Files "
+        "are read again when\nthey change.",
+        examples=(
+            "headless-discovery serve cluster.yaml",
+            "kubectl get services,endpointslices -A -o json | headless-discovery serve -",
+            "headless-discovery serve cluster.yaml --listen 127.0.0.1:10053",
+        ),
+        exit_codes="exit code:\n  0  it was ended   2  wrong argument\n",
+    )
+    serve.add_argument("manifests", metavar="MANIFEST", nargs="+", help="a file, or - for stdin")
+    serve.add_argument(
+        "--listen",
+        default="127.0.0.1:5353",
+        metavar="ADDRESS:PORT",
+        help="default: 127.0.0.1:5353; port 0: one that is free",
+    )
+    serve.add_argument(
+        "--allow-remote", action="store_true", help="listen at an address that others can reach"
+    )
+    serve.add_argument("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
+    serve.add_argument("--ttl", type=int, default=5, help="of every record, in seconds; default: 5")
+
+
+def _serve(asked: Asked, out: TextIO) -> int:
+    from ._commands import _serve  # noqa: PLC0415 - the fake cluster is needed for this alone
+
+    return _serve.run(asked, out)
 
 
 def _command(
@@ -86,7 +174,7 @@ def _command(
     return command
 
 
-def _add_service(command: argparse.ArgumentParser) -> None:
+def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON object") -> None:
     command.add_argument("service", metavar="SERVICE", help="svc, svc.namespace or a full name")
     command.add_argument("--port", type=port, help="a port's name, or its number")
     command.add_argument("--protocol", choices=PROTOCOLS, default="tcp", help="of the named port")
@@ -103,3 +191,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--lifetime", type=duration, default=5.0, metavar="TIME", help="for one lookup: 5s, 500ms"
     )
+    command.add_argument(
+        "--exclude-self", action="store_true", help="leave the pod out that this runs in"
+    )
+    command.add_argument("--json", action="store_true", help=json)

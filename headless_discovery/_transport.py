@@ -74,7 +74,7 @@ class Resolver:
             raise ConfigurationError(f"edns must be a number of bytes, 512 to 65535, not {edns!r}")
         self.edns = edns
         self._given = None if nameservers is None else _given_servers(nameservers)
-        self._resolv_conf = _Watched(RESOLV_CONF)
+        self._resolv_conf = Watched(RESOLV_CONF)
 
     def __repr__(self) -> str:
         given = None if self._given is None else [str(server) for server in self._given]
@@ -291,7 +291,7 @@ class _Conversation:
         return 2 + int.from_bytes(self._received[:2], "big") if len(self._received) >= 2 else 2
 
 
-class _Watched:
+class Watched:
     """A file's text, read again when it has changed."""
 
     def __init__(self, path: Path) -> None:

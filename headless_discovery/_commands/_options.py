@@ -24,6 +24,16 @@ class Asked(argparse.Namespace):
     nameserver: list[str] | None
     lifetime: float
     json: bool
+    plain: bool
+    exclude_self: bool
+    at_least: int
+    stable_for: float
+    timeout: float | None
+    see_self: bool
+    manifests: list[str]
+    listen: str
+    allow_remote: bool
+    ttl: int
 
 
 def duration(text: str) -> float:
@@ -54,5 +64,6 @@ def store_of(asked: Asked) -> Peers:
         cluster_domain=asked.cluster_domain,
         family=asked.family,
         records=asked.records,
+        include_self=not asked.exclude_self,
         resolver=resolver_of(asked),
     )

@@ -1,0 +1,134 @@
+"""The live view of ``watch``, with rich: `picture` is a function of a `View`, `show` draws it."""
+
+import collections
+import datetime
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .._endpoint import Snapshot, State
+from .._peers import Peers
+from .._stats import Stats
+from ._show import counted, port_text
+from ._watch import follow, lines_of, state_text
+
+_COLOURS = {
+    State.PENDING: "yellow", State.LIVE: "green", State.STALE: "yellow", State.EMPTY: "red",
+}  # fmt: skip
+_SIGNS = {"+": "green", "-": "red", "~": "cyan"}
+_TICK = 0.25
+"""Seconds between two looks at the countdown."""
+_CHANGES = 6
+"""How many of the last changes are shown."""
+_LOW = 12
+"""Lines below which there is no room for changes."""
+_NARROW = 72
+"""Columns below which the pods go by their host names alone."""
+
+
+@attrs.frozen
+class View:
+    """All that is drawn."""
+
+    service: str
+    snapshot: Snapshot
+    stats: Stats
+    due_in: float
+    """Seconds to the next lookup."""
+    changes: Sequence[tuple[datetime.datetime, str]] = ()
+    """The newest first."""
+
+
+def picture(view: View, width: int, height: int) -> RenderableType:
+    """The view, in that many columns and lines."""
+    snapshot, stats = view.snapshot, view.stats
+    head = Text(view.service, style="bold", no_wrap=True, overflow="ellipsis")
+    state = Text(f"{snapshot.state}", style=f"bold {_COLOURS[snapshot.state]}")
+    state.append(f", {counted(len(snapshot.endpoints), 'endpoint')}", style="not bold default")
+    if snapshot.reason:
+        # Whole sentences, but never more than a third of the screen.
+        wrapped = Text(snapshot.reason).wrap(Console(width=width, color_system=None), width)
+        state.append("\n" + "\n".join(line.plain for line in wrapped[: max(height // 3, 1)]))
+    ttl = "" if snapshot.ttl is None else f"TTL {snapshot.ttl:g} s, "
+    about = Text(
+        f"{ttl}next lookup in {max(view.due_in, 0):.0f} s; "
+        f"{counted(stats.lookups, 'lookup')} ({stats.unknown + stats.wrong} failed), "
+        f"{stats.queries_udp} over UDP, {stats.queries_tcp} over TCP",
+        style="dim",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+    shown = view.changes[: min(_CHANGES, height // 4)] if height >= _LOW else ()
+    changes = [_change_line(at, line) for at, line in shown]
+    taken = 3 + state.plain.count("\n") + bool(changes) * (len(changes) + 2)
+    room = max(height - taken - 4, 1)  # titles, the line below them, "and more", the last line
+    parts: list[RenderableType] = [head, state, about]
+    if snapshot.endpoints:
+        parts.append(_endpoints(snapshot, narrow=width < _NARROW, room=room))
+        if len(snapshot.endpoints) > room:
+            parts.append(Text(f"and {len(snapshot.endpoints) - room} more", style="dim"))
+    if changes:
+        parts += [Text("\nlast changes", style="bold"), *changes]
+    return Group(*parts)
+
+
+def _endpoints(snapshot: Snapshot, *, narrow: bool, room: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("NAME", "ADDRESS", "PORT", ""):
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    departing = set(snapshot.departing)
+    for endpoint in snapshot.endpoints[:room]:
+        leaves = endpoint in departing
+        table.add_row(
+            endpoint.hostname if narrow else endpoint.name,
+            endpoint.address,
+            port_text(endpoint),
+            "departing" if leaves else "",
+            style="dim" if leaves else None,
+        )
+    return table
+
+
+def _change_line(at: datetime.datetime, line: str) -> Text:
+    text = Text(f"{at:%H:%M:%S}  ", no_wrap=True, overflow="ellipsis")
+    return text.append(line, style=_SIGNS.get(line[0], "default"))
+
+
+def can_draw(out: TextIO) -> bool:
+    """Whether this is a terminal on which lines can be drawn anew."""
+    console = Console(file=out)
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def show(
+    peers: Peers, out: TextIO, wall_clock: Callable[[], datetime.datetime], tick: float = _TICK
+) -> None:
+    """Draws until the `Peers` is closed."""
+    console, store = Console(file=out), peers._store
+    seen: collections.deque[tuple[datetime.datetime, str]] = collections.deque(maxlen=_CHANGES)
+    state: State | None = None
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        try:
+            for change in follow(peers, tick):
+                if state not in (None, State.PENDING):  # what was there at first is no change
+                    seen.extendleft((wall_clock(), line) for line in lines_of(change))
+                if change.snapshot.state is not state:
+                    state = change.snapshot.state
+                    seen.appendleft((wall_clock(), f"{state}"))
+                view = View(
+                    str(store),
+                    change.snapshot,
+                    peers.stats,
+                    store.next_turn - store.clock.now(),
+                    tuple(seen),
+                )
+                live.update(picture(view, console.width, console.height), refresh=True)
+        finally:
+            live.stop()
+            # The screen is the terminal's own again: leave there what was known last.
+            console.print(f"{store}: {state_text(peers.snapshot)}", highlight=False)
