@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -61,3 +62,13 @@ def test_the_api_reference_has_every_public_name() -> None:
     listed = re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE)
     public = [*headless_discovery.__all__, *headless_discovery.testing.__all__]
     assert sorted(listed) == sorted(public)
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for path, content in generate.files():
+        assert path.read_text() == content, f"{path.name}: run scripts/generate"

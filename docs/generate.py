@@ -1,0 +1,297 @@
+"""Writes what the documents show and nobody should have to believe: `scripts/generate`.
+
+- Below ``<!-- recorded: STATE NAME TYPE -->`` stands what the real CoreDNS answered, from
+  ``tests/recorded``.
+- ``figures/*.svg`` are drawn, one of them from a run of the library on a fake cluster.
+
+The same input gives the same bytes; a test holds the files equal to what is written here.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from headless_discovery import Peers, State
+from headless_discovery.testing import FakeCluster
+
+DOCS = Path(__file__).parent
+RECORDED = DOCS.parent / "tests" / "recorded"
+MARKED = re.compile(
+    r"(<!-- recorded: (\S+) (\S+) (\S+) -->\n\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL
+)
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Every file with something generated, and what it is to hold."""
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text()
+        if MARKED.search(text):
+            yield page, MARKED.sub(lambda m: m[1] + recorded(m[2], m[3], m[4]) + m[5], text)
+    yield DOCS / "figures" / "cluster-ip-and-headless.svg", cluster_ip_and_headless()
+    yield DOCS / "figures" / "through-trouble.svg", through_trouble()
+
+
+# What CoreDNS answered.
+
+
+def recorded(state: str, name: str, kind: str) -> str:
+    """One recorded reply as text: the code, and the records that matter, section by section."""
+    exchanges = json.loads((RECORDED / f"{state}.json").read_text())["exchanges"]
+    [reply] = [
+        dns.message.from_wire(bytes.fromhex(exchange["reply"]))
+        for exchange in exchanges
+        if exchange["question"]["name"] == f"{name}." and exchange["question"]["type"] == kind
+        if exchange["transport"] == "udp" and exchange["edns"] == 1232
+    ]
+    lines = [f"{name}. {kind}?  {dns.rcode.to_text(reply.rcode())}"]
+    for title, section in (
+        ("answer", reply.answer),
+        ("authority", reply.authority),
+        ("additional", reply.additional),
+    ):
+        lines += [f"  {title}"] if section else []
+        lines += [
+            f"    {rrset.name} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} {data}"
+            for rrset in section
+            for data in rrset
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+# Drawing.
+
+INK, PALE, LINE = "#1f2937", "#f3f4f6", "#6b7280"
+GREEN, AMBER, RED, BLUE = "#15803d", "#d97706", "#b91c1c", "#1d4ed8"
+
+
+def svg(width: int, height: int, title: str, parts: Iterable[str]) -> str:
+    """A picture with a white ground, so that it can be read on a dark page too."""
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img" font-family="sans-serif" '
+            f'font-size="13" fill="{INK}">',
+            f"<title>{escape(title)}</title>",
+            f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            f'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/>'
+            "</marker></defs>",
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def text(x: float, y: float, words: str, *, anchor: str = "start", style: str = "") -> str:
+    """Words; ``style`` is more attributes."""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" {style}>{escape(words)}</text>'
+
+
+def bar(x: float, y: float, width: float, height: float, fill: str, *, style: str = "") -> str:
+    """A rectangle."""
+    return (
+        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill}" {style}/>'
+    )
+
+
+def box(x: float, y: float, width: float, *lines: str, fill: str = PALE) -> str:
+    """A rectangle with words in its middle."""
+    height = 18 * len(lines) + 14
+    return "\n".join(
+        [
+            bar(x, y, width, height, fill, style=f'stroke="{LINE}" rx="6"'),
+            *(
+                text(x + width / 2, y + 20 + 18 * n, line, anchor="middle")
+                for n, line in enumerate(lines)
+            ),
+        ]
+    )
+
+
+def arrow(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False) -> str:
+    """An arrow."""
+    dashes = 'stroke-dasharray="5 4"' if dashed else ""
+    return (
+        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{LINE}" '
+        f'stroke-width="1.5" marker-end="url(#tip)" {dashes}/>'
+    )
+
+
+def cluster_ip_and_headless() -> str:
+    """The two kinds of Services, side by side."""
+    bold = 'font-weight="bold"'
+    pods = ("172.30.35.3", "172.30.14.3", "172.30.35.2")
+    parts = [
+        text(30, 34, "ClusterIP: one address, and the node picks", style=bold),
+        box(30, 130, 90, "client"),
+        box(170, 60, 110, "DNS"),
+        box(170, 130, 110, "10.254.129.235", "virtual IP"),
+        arrow(95, 128, 172, 94, dashed=True),
+        arrow(120, 150, 168, 150),
+        text(86, 104, "one A", anchor="middle", style='font-size="12"'),
+        text(450, 34, "Headless: every address, and the client picks", style=bold),
+        box(450, 130, 90, "client"),
+        box(556, 60, 80, "DNS"),
+        arrow(505, 128, 560, 94, dashed=True),
+        text(490, 104, "SRV, A", anchor="middle", style='font-size="12"'),
+    ]
+    for n, pod in enumerate(pods):
+        y = 60 + 52 * n
+        ready = n < 2
+        label = pod if ready else f"{pod}, not ready"
+        parts += [
+            box(320, y, 110, pod, fill=PALE if ready else "#ffffff"),
+            box(720, y, 160, label, fill=PALE if ready else "#ffffff"),
+        ]
+        if ready:
+            parts += [
+                arrow(280, 150, 318, y + 18),
+                arrow(540, 152, 718, y + 18),
+            ]
+    parts.append(
+        text(
+            375, 222, "not ready: left out", anchor="middle", style=f'fill="{LINE}" font-size="12"'
+        )
+    )
+    return svg(900, 240, "A ClusterIP Service and a headless Service", parts)
+
+
+class Story:
+    """A store through eight minutes of trouble, looked at every second."""
+
+    SECONDS = 480
+    EVENTS = (
+        (0, "3 pods"),
+        (60, "c is deleted"),
+        (120, "DNS fails"),
+        (240, "DNS is back"),
+        (300, "nobody is ready"),
+        (420, "ready again"),
+    )
+
+    def __init__(self) -> None:
+        cluster = FakeCluster(ttl=5, seed=7)
+        self.service = cluster.add_service("web", ports={"http": 8080})
+        self.pods = dict(zip("abc", self.service.scale(3), strict=True))
+        self.dns: list[str] = []
+        self.states: list[State] = []
+        self.published: list[set[str]] = []
+        self.shown: list[dict[str, bool]] = []
+        with cluster.peers("web", port="http") as store:
+            store.endpoints()
+            for second in range(self.SECONDS):
+                self._event(second, cluster)
+                cluster.clock.advance(1)
+                self._look(store, failing=120 <= second < 240)
+
+    def _event(self, second: int, cluster: FakeCluster) -> None:
+        match second:
+            case 60:
+                self.pods["c"].delete()
+            case 120:
+                cluster.fail("servfail")
+            case 240:
+                cluster.heal()
+            case 300 | 420:
+                for pod in (self.pods["a"], self.pods["b"]):
+                    pod.ready = second == 420
+
+    def _look(self, store: Peers, *, failing: bool) -> None:
+        snapshot = store.snapshot
+        self.dns.append("fails" if failing else "answers")
+        self.states.append(snapshot.state)
+        existing = self.service.pods
+        self.published.append(
+            {name for name, pod in self.pods.items() if pod in existing and pod.ready}
+        )
+        departing = {endpoint.hostname for endpoint in snapshot.departing}
+        here = {endpoint.hostname for endpoint in snapshot.endpoints}
+        self.shown.append(
+            {
+                name: pod.hostname in departing
+                for name, pod in self.pods.items()
+                if pod.hostname in here
+            }
+        )
+
+
+def through_trouble() -> str:
+    """What is published, and what the store shows of it, over time."""
+    story = Story()
+    left, scale = 130, 1.6
+    colours = {State.LIVE: GREEN, State.STALE: AMBER, State.EMPTY: RED, State.PENDING: LINE}
+    parts = [
+        text(left + second * scale, 26 + 16 * (n % 2), words, style='font-size="12"')
+        for n, (second, words) in enumerate(story.EVENTS)
+    ]
+    parts += [
+        f'<line x1="{left + second * scale:g}" y1="48" x2="{left + second * scale:g}" y2="216" '
+        f'stroke="{LINE}" stroke-dasharray="2 3"/>'
+        for second, _ in story.EVENTS
+    ]
+    y = 56
+    for name in story.pods:
+        parts.append(text(20, y + 14, f"pod {name}"))
+        published = [name in names for names in story.published]
+        shown = [names.get(name) for names in story.shown]
+        looks = {False: BLUE, True: "#93c5fd"}
+        parts += strips(left, y, 8, scale, [LINE if here else None for here in published])
+        parts += strips(
+            left, y + 10, 12, scale, [None if one is None else looks[one] for one in shown]
+        )
+        y += 36
+    parts.append(text(20, y + 14, "DNS"))
+    parts += strips(left, y, 18, scale, [RED if one == "fails" else None for one in story.dns])
+    y += 30
+    parts.append(text(20, y + 14, "snapshot.state"))
+    parts += strips(left, y, 18, scale, [colours[state] for state in story.states])
+    began = 0
+    for second, state in enumerate([*story.states[1:], None], 1):
+        if state is not story.states[began]:
+            if second - began > 20:
+                middle = left + (began + second) / 2 * scale
+                white = 'fill="#ffffff" font-size="12"'
+                parts.append(
+                    text(middle, y + 13, story.states[began], anchor="middle", style=white)
+                )
+            began = second
+    y += 48
+    parts += [
+        text(left + second * scale, y, f"{second} s", anchor="middle", style='font-size="12"')
+        for second in range(0, story.SECONDS + 1, 60)
+    ]
+    y += 24
+    x = left
+    for colour, words in (
+        (LINE, "published by the Service"),
+        (BLUE, "in endpoints()"),
+        ("#93c5fd", "in endpoints(), departing"),
+        (RED, "SERVFAIL"),
+    ):
+        parts += [bar(x, y - 10, 14, 10, colour), text(x + 20, y, words, style='font-size="12"')]
+        x += 190
+    width = int(left + story.SECONDS * scale + 40)
+    return svg(width, y + 16, "What a store shows through trouble, second by second", parts)
+
+
+def strips(
+    left: float, y: float, height: float, scale: float, colours: list[str | None]
+) -> Iterator[str]:
+    """One bar for each run of a colour."""
+    began = 0
+    for second, colour in enumerate([*colours[1:], ""], 1):
+        if colour != colours[began]:
+            if (fill := colours[began]) is not None:
+                yield bar(left + began * scale, y, (second - began) * scale, height, fill)
+            began = second
+
+
+if __name__ == "__main__":
+    for path, content in files():
+        path.write_text(content)
