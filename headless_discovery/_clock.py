@@ -1,10 +1,13 @@
 """Time, handed in: the only place where the library reads a clock, sleeps, or starts a thread."""
 
+import functools
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from ._async import Bell, library
 from ._exchange import Reply
 from ._steps import Converse, Steps
 
@@ -12,15 +15,8 @@ from ._steps import Converse, Steps
 class Work(Protocol):
     """Something to be done again and again, each time that it is due."""
 
-    guard: threading.Condition
-    """Notified when `due` may have changed."""
-
     def due(self) -> float | None:
         """When the next turn is to begin, on the clock; ``None``: never again, it is over."""
-        ...
-
-    def turn(self) -> None:
-        """One turn, blocking."""
         ...
 
     def begin(self) -> Steps[object] | None:
@@ -33,6 +29,28 @@ class Work(Protocol):
 
     def end(self) -> None:
         """The steps are done with."""
+        ...
+
+
+class ThreadWork(Work, Protocol):
+    """The same, for a thread."""
+
+    guard: threading.Condition
+    """Notified when `due` may have changed."""
+
+    def turn(self) -> None:
+        """One turn, blocking."""
+        ...
+
+
+class TaskWork(Work, Protocol):
+    """The same, for a task."""
+
+    bell: Bell
+    """Rung when `due` may have changed."""
+
+    async def turn(self) -> None:
+        """One turn."""
         ...
 
 
@@ -61,7 +79,7 @@ class Clock:
         timeout = None if until is None else max(until - self.now(), 0)
         return guard.wait_for(predicate, timeout)
 
-    def start(self, work: Work) -> Callable[[], None]:
+    def start(self, work: ThreadWork) -> Callable[[], None]:
         """Does the work in the background, in a daemon thread; returns what waits for its end."""
         thread = threading.Thread(
             target=self._run, args=(work,), name="headless-discovery", daemon=True
@@ -78,7 +96,7 @@ class Clock:
         """Makes a call without waiting for it, in a daemon thread."""
         threading.Thread(target=call, name="headless-discovery-call", daemon=True).start()
 
-    def _run(self, work: Work) -> None:
+    def _run(self, work: ThreadWork) -> None:
         while True:
             with work.guard:
                 due = work.due()
@@ -88,3 +106,41 @@ class Clock:
             if due is None:
                 return
             work.turn()
+
+    # For tasks.
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Returns that many seconds later."""
+        await library().sleep(seconds)
+
+    async def wait_for_async(
+        self, bell: Bell, predicate: Callable[[], bool], until: float = math.inf
+    ) -> bool:
+        """Waits until the predicate holds, looking when the bell rings, or until then."""
+        while not predicate():
+            left = until - self.now()
+            if left <= 0:
+                return False
+            await bell.wait(left)
+        return True
+
+    def start_async(self, work: TaskWork) -> Callable[[], Awaitable[None]]:
+        """Does the work in the background, in a task; returns what ends it."""
+        task = library().spawn(functools.partial(self._run_async, work))
+
+        async def end() -> None:
+            task.cancel()
+            await task.ended()
+
+        return end
+
+    async def _run_async(self, work: TaskWork) -> None:
+        while (due := work.due()) is not None:
+            if due > self.now():
+                await self.wait_for_async(work.bell, functools.partial(_is_new, work, due), due)
+            else:
+                await work.turn()
+
+
+def _is_new(work: Work, due: float) -> bool:
+    return work.due() != due

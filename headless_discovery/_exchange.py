@@ -70,8 +70,33 @@ class NoReply:
         """No answer to one try."""
         return cls(f"no answer in {seconds:.3g} s", timed_out=True)
 
+    @classmethod
+    def because_of(cls, error: OSError) -> Self:
+        """The socket failed."""
+        return cls(error.strerror or str(error) or type(error).__name__)
+
 
 OUT_OF_TIME = NoReply("no answer before the lookup's time was over", timed_out=True, final=True)
+HUNG_UP = NoReply("the connection was closed before the whole answer had come")
+
+AT_MOST_IN_FLIGHT = 64
+"""Questions of one lookup."""
+
+
+@attrs.define
+class Traffic:
+    """What was put on the wire."""
+
+    udp: int = 0
+    tcp: int = 0
+
+    def count(self, send: Send) -> None:
+        """One more message."""
+        if send.tcp:
+            self.tcp += 1
+        else:
+            self.udp += 1
+
 
 Reply = Answer | LookupFailed
 Asking = Generator[Send, bytes | NoReply, Reply]

@@ -18,15 +18,15 @@ import attrs
 
 from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock
-from ._endpoint import Change, Endpoint, Snapshot, difference
+from ._endpoint import Change, Endpoint, Snapshot
 from ._exchange import Reply
 from ._options import Finding, Selecting, check_finding, check_selecting
 from ._policy import Policy
 from ._questions import Family, Records
 from ._selection import Key, Strategy
-from ._stats import Stats
+from ._shared import Listener, Shared
 from ._steps import Converse, Steps, carry_out
-from ._store import Store, log
+from ._store import Store
 from ._transport import Resolver
 
 _T = TypeVar("_T")
@@ -105,9 +105,7 @@ class _Flights:
 
     def due(self) -> float | None:
         """When the background is to ask next; after the lookup that goes on, if one does."""
-        if self.store.closed:
-            return None
-        return math.inf if self.store.under_way else self.store.next_turn
+        return self.store.background_due()
 
     def turn(self, until: float = math.inf) -> None:
         """One lookup, blocking; nothing if another caller was quicker.
@@ -160,22 +158,21 @@ class _GaveUpError(Exception):
     """Whoever led a lookup has no more time."""
 
 
-class _Listener:
-    """A caller's function, called with what changed since it was last called.
+class _Listener(Listener):
+    """For threads.
 
     Calls come one after the other, in a thread of their own that lives while there is something to
     tell: whoever blocks or fails holds up nobody else, and gets one merged change afterwards.
     """
 
     def __init__(self, flights: _Flights, call: Callable[[Change], object]) -> None:
+        super().__init__(flights.store, call)
         self._flights = flights
-        self._call = call
-        self._seen = flights.store.snapshot.endpoints
         self._busy = False
 
     def wake(self) -> bool:
         """Whether there is something to tell and nobody who tells it yet; with the guard held."""
-        if self._busy or self._seen is self._flights.store.snapshot.endpoints:
+        if self._busy or not self.has_news:
             return False
         self._busy = True
         return True
@@ -184,20 +181,15 @@ class _Listener:
         """Tells what there is to tell."""
         while True:
             with self._flights.guard:
-                snapshot = self._flights.store.snapshot
-                if self not in self._flights.listeners or snapshot.endpoints is self._seen:
+                if self not in self._flights.listeners or not self.has_news:
                     self._busy = False
                     return
-                change = difference(self._seen, snapshot)
-                self._seen = snapshot.endpoints
+                change = self.news()
             if change:
-                try:
-                    self._call(change)
-                except Exception:
-                    log.exception("%s: a function given to on_change failed", self._flights.store)
+                self.tell(change)
 
 
-class Peers:
+class Peers(Shared):
     """The pods of one headless Service; made by `peers`.
 
     It may be shared by threads, and goes on working after a fork. Use it in a ``with`` statement,
@@ -206,40 +198,11 @@ class Peers:
     """
 
     def __init__(self, selecting: Selecting, finding: Finding | None) -> None:
-        self._store = Store(selecting, finding)
+        super().__init__(selecting, finding)
         self._flights = _Flights(self._store)
         _all.add(self)
 
-    @classmethod
-    def static(
-        cls,
-        endpoints: Iterable[str],
-        *,
-        strategy: str | Strategy = "round-robin",
-        policy: Policy | None = None,
-        clock: Clock | None = None,
-        rng: random.Random | None = None,
-    ) -> Self:
-        """The same on a fixed list such as ``["10.0.0.1:8080", "[fd00::1]:8080"]``, without DNS.
-
-        For a laptop or a test. Raises `ConfigurationError` for what is not an address with or
-        without a port.
-        """
-        store = cls(check_selecting(strategy, policy, clock, rng), None)
-        store._store.fix(endpoints)
-        return store
-
     # What is known.
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What is known now; never asks DNS."""
-        return self._store.snapshot
-
-    @property
-    def stats(self) -> Stats:
-        """Counters as plain numbers."""
-        return self._store.stats()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The current endpoints, sorted by identity; ``()`` if DNS says that there are none.
@@ -384,16 +347,12 @@ class Peers:
         self.close()
 
     def __del__(self) -> None:
-        flights: _Flights | None = getattr(self, "_flights", None)
-        if flights is not None and self._store.in_background and not self._store.closed:
+        store: Store | None = getattr(self, "_store", None)
+        if store is not None and store.in_background and not store.closed:
             warnings.warn(
                 f"{self!r} was started and never closed", ResourceWarning, stacklevel=2, source=self
             )
-            flights.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._store.closed else str(self._store.snapshot.state)
-        return f"<Peers of {self._store}: {len(self._store.snapshot.endpoints)}, {state}>"
+            self._flights.close()
 
 
 _all: weakref.WeakSet[Peers] = weakref.WeakSet()

@@ -4,7 +4,7 @@ This is where the pure lookup meets the name servers, and where sync, async and 
 shells differ only in how they carry out a `Converse`.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TypeVar
 
 import attrs
@@ -60,3 +60,17 @@ def carry_out(steps: Steps[_T], converse: Callable[[Converse], Sequence[Reply]])
             result: _T = done.value
             return result
         replies = converse(step)
+
+
+async def carry_out_async(
+    steps: Steps[_T], converse: Callable[[Converse], Awaitable[Sequence[Reply]]]
+) -> _T:
+    """Carries the steps out, awaiting."""
+    replies: Sequence[Reply] | None = None
+    while True:
+        try:
+            step = next(steps) if replies is None else steps.send(replies)
+        except StopIteration as done:
+            result: _T = done.value
+            return result
+        replies = await converse(step)

@@ -13,6 +13,7 @@ import attrs
 
 from ._endpoint import Change, Endpoint, Snapshot, State, difference
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
+from ._exchange import Traffic
 from ._membership import Membership
 from ._options import Finding, Selecting, own_addresses, parse_endpoint
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
@@ -21,7 +22,7 @@ from ._selection import Key, Sticky
 from ._self import find_self
 from ._stats import Stats
 from ._steps import Steps, steps_of
-from ._transport import Resolver, Traffic
+from ._transport import Resolver
 from ._waiting import Sight, Wanted
 
 log = logging.getLogger("headless_discovery")
@@ -82,6 +83,12 @@ class Store:
         if self.finding is None:
             return math.inf
         return max(self._membership.due, self._membership.ask_at(in_need=False))
+
+    def background_due(self) -> float | None:
+        """When the background is to ask next; after the lookup that goes on, if one does."""
+        if self.closed:
+            return None
+        return math.inf if self.under_way else self.next_turn
 
     def turn_is_due(self) -> bool:
         """Whether a lookup is due and may begin."""

@@ -18,33 +18,28 @@ from typing import cast
 
 import attrs
 
+from . import _aio_transport
 from ._clock import Clock
 from ._errors import ConfigurationError
-from ._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server
+from ._exchange import (
+    AT_MOST_IN_FLIGHT,
+    HUNG_UP,
+    OUT_OF_TIME,
+    Asking,
+    NoReply,
+    Reply,
+    Send,
+    Server,
+    Traffic,
+)
 from ._steps import Converse
 from ._surroundings import RESOLV_CONF, ResolvConf, Surroundings, read_text
 from ._wire import is_reply
 
 NAMESERVER_VARIABLE = "HEADLESS_DISCOVERY_NAMESERVER"
 _DNS_PORT = 53
-_AT_MOST_IN_FLIGHT = 64
 _STOP_CHECK = 0.05
 """Seconds: how soon a lookup under way notices that nobody wants it any more."""
-
-
-@attrs.define
-class Traffic:
-    """What one lookup put on the wire."""
-
-    udp: int = 0
-    tcp: int = 0
-
-    def count(self, send: Send) -> None:
-        """One more message."""
-        if send.tcp:
-            self.tcp += 1
-        else:
-            self.udp += 1
 
 
 class Resolver:
@@ -124,6 +119,12 @@ class Resolver:
         """A step's replies, and the seconds they take on a clock that is not real: none here."""
         return self.converse(step, clock, traffic, lambda: False), 0.0
 
+    async def converse_async(
+        self, step: Converse, clock: Clock, traffic: Traffic
+    ) -> Sequence[Reply]:
+        """Carries out one step over the sockets of asyncio or trio."""
+        return await _aio_transport.converse(step, clock, traffic, self.timeout)
+
     def converse(
         self,
         step: Converse,
@@ -143,7 +144,7 @@ class Resolver:
                 while True:
                     if stop():
                         going.end()
-                    while waiting and len(selector.get_map()) < _AT_MOST_IN_FLIGHT:
+                    while waiting and len(selector.get_map()) < AT_MOST_IN_FLIGHT:
                         waiting.popleft().go_on(None, going)
                     if not selector.get_map():
                         return [conversation.reply for conversation in conversations]
@@ -214,7 +215,7 @@ class _Conversation:
             try:
                 self._open(going.selector)
             except OSError as error:
-                came = _failed(error)
+                came = NoReply.because_of(error)
             else:
                 return
 
@@ -239,7 +240,7 @@ class _Conversation:
         except BlockingIOError:
             came = None
         except OSError as error:
-            came = _failed(error)
+            came = NoReply.because_of(error)
         if came is not None:
             self.go_on(came, going)
 
@@ -279,7 +280,7 @@ class _Conversation:
             return None
         came = opened.recv(self._end_of_message() - len(self._received))
         if not came:
-            return NoReply("the connection was closed before the whole answer had come")
+            return HUNG_UP
         self._received += came
         if len(self._received) < 2 or len(self._received) < self._end_of_message():
             return None
@@ -307,10 +308,6 @@ class Watched:
         if self._seen[0] != stamp:
             self._seen = (stamp, read_text(self._path))
         return self._seen[1]
-
-
-def _failed(error: OSError) -> NoReply:
-    return NoReply(error.strerror or str(error) or type(error).__name__)
 
 
 def _seconds(argument: str, value: object) -> float:

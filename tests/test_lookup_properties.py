@@ -10,11 +10,11 @@ import attrs
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from headless_discovery._exchange import Traffic
 from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._questions import FAMILIES, Family, Memory, Wanted, lookup
 from headless_discovery._service import ServiceName
 from headless_discovery._steps import carry_out, steps_of
-from headless_discovery._transport import Traffic
 from headless_discovery._wire import Type
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._cluster import FAILURES, Failure

@@ -15,13 +15,13 @@ import pytest
 from headless_discovery import _transport
 from headless_discovery._clock import Clock
 from headless_discovery._errors import ConfigurationError, LookupFailed, LookupTimeout
-from headless_discovery._exchange import Question, Reply, Server
+from headless_discovery._exchange import Question, Reply, Server, Traffic
 from headless_discovery._outcomes import Found, Outcome
 from headless_discovery._questions import Lookup, Memory, Wanted, lookup
 from headless_discovery._service import ServiceName
 from headless_discovery._steps import carry_out, steps_of
 from headless_discovery._surroundings import read_text
-from headless_discovery._transport import Resolver, Traffic, parse_server
+from headless_discovery._transport import Resolver, parse_server
 from headless_discovery._wire import Answer, Type
 from tests.messages import nxdomain, reply
 from tests.nameserver import (

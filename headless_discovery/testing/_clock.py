@@ -6,8 +6,9 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 
+from .._async import Bell, library
 from .._clock import Clock, Work
 from .._exchange import Reply
 from .._steps import Converse
@@ -19,6 +20,8 @@ _PATIENCE = 1.0
 """Seconds of real time for other threads."""
 _START = 1000.0
 """Not 0, so that code which takes a time for a duration, or for a truth value, shows."""
+_ROUNDS = 20
+"""How often other tasks are let run before time goes on: they hand things to one another."""
 
 
 class FakeClock(Clock):
@@ -33,6 +36,7 @@ class FakeClock(Clock):
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._lock = threading.RLock()
+        self._advancing = 0  # how many tasks are in `advance_async`
 
     def __repr__(self) -> str:
         return f"FakeClock({self._now:g})"
@@ -46,13 +50,29 @@ class FakeClock(Clock):
 
         Raises `ValueError` for a negative number: time does not go back.
         """
-        if not seconds >= 0 or math.isinf(seconds):
-            raise ValueError(f"advance({seconds!r}): time goes on, by a number of seconds")
         with self._lock:
-            until = self._now + seconds
+            until = self._later(seconds)
             while self._run_next(until):
                 pass
             self._now = max(self._now, until)
+
+    async def advance_async(self, seconds: float) -> None:
+        """The same among tasks of asyncio or trio, which run whenever something has changed."""
+        until = self._later(seconds)
+        self._advancing += 1
+        try:
+            await _let_others_run()
+            while self._run_next(until):
+                await _let_others_run()
+            self._now = max(self._now, until)
+            await _let_others_run()
+        finally:
+            self._advancing -= 1
+
+    def _later(self, seconds: float) -> float:
+        if not seconds >= 0 or math.isinf(seconds):
+            raise ValueError(f"advance({seconds!r}): time goes on, by a number of seconds")
+        return self._now + seconds
 
     def sleep(self, seconds: float) -> None:
         """Returns at once, that many seconds later."""
@@ -93,10 +113,30 @@ class FakeClock(Clock):
                 guard.acquire()
             # Where nothing is due, only another thread can still bring it about.
             if not ran and not guard.wait_for(predicate, patience - time.monotonic()):
-                raise RuntimeError(
-                    "this would wait for ever: for a day of the fake clock nothing came of it. "
-                    "Change the cluster before waiting for a change"
-                )
+                raise _for_ever()
+        return predicate()
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Returns at once, that many seconds later."""
+        await self.wait_for_async(Bell(), _never, self._now + seconds)
+
+    async def wait_for_async(
+        self, bell: Bell, predicate: Callable[[], bool], until: float = math.inf
+    ) -> bool:
+        """As `wait_for`; but time goes on only when no other task has anything to do."""
+        horizon = min(until, self._now + _FOR_EVER)
+        cancel = self.call_at(until, bell.ring) if until <= horizon else _nothing
+        try:
+            while not predicate() and self._now < until:
+                await _let_others_run()
+                if self._advancing or predicate() or self._now >= until:
+                    continue
+                if not self._run_next(horizon):
+                    await bell.wait(_PATIENCE)
+                    if not predicate():
+                        raise _for_ever()
+        finally:
+            cancel()
         return predicate()
 
     def start(self, work: Work) -> Callable[[], None]:
@@ -104,21 +144,47 @@ class FakeClock(Clock):
         _Background(self, work).schedule()
         return _nothing
 
+    def start_async(self, work: Work) -> Callable[[], Awaitable[None]]:
+        """The same: there is no task either."""
+        self.start(work)
+        return _nothing_async
+
     def spawn(self, call: Callable[[], None]) -> None:
         """Makes the call at once."""
         call()
 
     def _run_next(self, until: float) -> bool:
-        if not self._agenda or self._agenda[0][0] > until:
-            return False
-        when, _, call = heapq.heappop(self._agenda)
-        self._now = max(self._now, when)
-        call()
+        with self._lock:
+            if not self._agenda or self._agenda[0][0] > until:
+                return False
+            when, _, call = heapq.heappop(self._agenda)
+            self._now = max(self._now, when)
+            call()
         return True
 
 
 def _nothing() -> None:
     """What there is to wait for at the end of work that has no thread."""
+
+
+async def _nothing_async() -> None:
+    """The same."""
+
+
+def _never() -> bool:
+    return False
+
+
+async def _let_others_run() -> None:
+    for _ in range(_ROUNDS):
+        await library().sleep(0)
+
+
+def _for_ever() -> RuntimeError:
+    return RuntimeError(
+        "this would wait for ever: for a day of the fake clock nothing came of it. "
+        "Change the cluster before waiting for a change"
+    )
 
 
 class _Background:

@@ -4,11 +4,12 @@ import ipaddress
 import random
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, Unpack
 
 import attrs
 
+from .. import aio
 from .._options import PeersArguments
 from .._peers import Peers, peers
 from . import _packer
@@ -122,6 +123,16 @@ class FakePod:
 
     def peers(self, service: str, **arguments: Unpack[PeersArguments]) -> Peers:
         """`headless_discovery.peers` as this pod sees it: its addresses, host name, namespace."""
+        return self._cluster.peers(service, **self._arguments(arguments))
+
+    @property
+    def aio(self) -> "FakeAio":
+        """The same for tasks: ``pod.aio.peers(...)``."""
+        return FakeAio(
+            lambda service, arguments: self._cluster.arguments(service, self._arguments(arguments))
+        )
+
+    def _arguments(self, arguments: PeersArguments) -> PeersArguments:
         pod = self._pod
         resolver = FakeResolver(
             self._cluster,
@@ -130,9 +141,8 @@ class FakePod:
             addresses=pod.addresses,
             hostname=pod.hostname or pod.name,
         )
-        return self._cluster.peers(
-            service, **({"resolver": resolver, "namespace": None} | arguments)
-        )
+        chosen: PeersArguments = {"resolver": resolver, "namespace": None}
+        return chosen | arguments
 
     def _existing(self) -> Pod:
         pod = self._pod
@@ -385,6 +395,15 @@ class FakeCluster:
 
         The namespace is ``default`` unless it is said.
         """
+        return peers(service, **self.arguments(service, arguments))
+
+    @property
+    def aio(self) -> "FakeAio":
+        """The same for tasks: ``cluster.aio.peers(...)``."""
+        return FakeAio(self.arguments)
+
+    def arguments(self, service: str, arguments: PeersArguments) -> PeersArguments:
+        """Those of `headless_discovery.peers` that make it run on this cluster."""
         chosen: PeersArguments = {
             "resolver": self.resolver,
             "clock": self.clock,
@@ -392,7 +411,7 @@ class FakeCluster:
         }
         if "." not in service:
             chosen["namespace"] = "default"
-        return peers(service, **(chosen | arguments))
+        return chosen | arguments
 
     def serve(
         self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False
@@ -507,6 +526,17 @@ class FakeCluster:
             case "wrong-id":
                 other = attrs.evolve(question, id=question.id ^ 0xFFFF)
                 return self._pack(self._reply(question), other, tcp=tcp)
+
+
+class FakeAio:
+    """`headless_discovery.aio` on a fake cluster."""
+
+    def __init__(self, arguments: Callable[[str, PeersArguments], PeersArguments]) -> None:
+        self._arguments = arguments
+
+    def peers(self, service: str, **arguments: Unpack[PeersArguments]) -> aio.Peers:
+        """`headless_discovery.aio.peers`: the real class, with only the wire replaced."""
+        return aio.peers(service, **self._arguments(service, arguments))
 
 
 class _Changing:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._clock import Clock
-from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server
+from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server, Traffic
 from .._steps import Converse
 from .._surroundings import ResolvConf, Surroundings
-from .._transport import Resolver, Traffic
+from .._transport import Resolver
 from .._wire import is_reply
 
 SERVER = Server("10.96.0.10", 53)
@@ -73,6 +73,13 @@ class FakeResolver(Resolver):
         replies, took = self.foretell(step, clock, traffic)
         if took:
             clock.sleep(took)
+        return replies
+
+    async def converse_async(self, step: Converse, clock: Clock, traffic: Traffic) -> list[Reply]:
+        """The same, awaiting that time."""
+        replies, took = self.foretell(step, clock, traffic)
+        if took:
+            await clock.sleep_async(took)
         return replies
 
     def foretell(self, step: Converse, clock: Clock, traffic: Traffic) -> tuple[list[Reply], float]:

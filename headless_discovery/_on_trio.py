@@ -1,0 +1,68 @@
+"""`_async` on trio. Imported only where trio runs.
+
+A task that outlives its starter needs a nursery that does: trio's own, for system tasks. They are
+cancelled when the main task ends.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from ._async import Job
+
+_T = TypeVar("_T")
+
+
+class _Trio:
+    name = "trio"
+
+    def event(self) -> trio.Event:
+        return trio.Event()
+
+    def spawn(self, job: Job) -> "_Task":
+        return _Task(job)
+
+    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
+        with trio.move_on_after(seconds):
+            return await call()
+        raise TimeoutError
+
+    async def side_by_side(self, jobs: Sequence[Job], at_once: int) -> None:
+        room = trio.CapacityLimiter(at_once)
+
+        async def do(job: Job) -> None:
+            async with room:
+                await job()
+
+        async with trio.open_nursery() as nursery:
+            for job in jobs:
+                nursery.start_soon(do, job)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
+class _Task:
+    def __init__(self, job: Job) -> None:
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        trio.lowlevel.spawn_system_task(self._do, job, name="headless-discovery")
+
+    async def _do(self, job: Job) -> None:
+        try:
+            with self._scope:
+                await job()
+        finally:
+            self._ended.set()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+    async def ended(self) -> None:
+        # Whoever leaves `async with` because of a cancellation leaves no task behind either.
+        with trio.CancelScope(shield=True):
+            await self._ended.wait()
+
+
+TRIO = _Trio()
