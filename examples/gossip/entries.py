@@ -1,0 +1,148 @@
+"""The versioned map: which write to a key wins. Pure; it knows nothing of nodes and networks.
+
+A write is stamped with a version, one higher than any that its node has seen (a Lamport clock), and
+with the name of its writer. The higher stamp wins, everywhere: so it does not matter in which order
+entries arrive, how often, or by which way. A deletion is a write too, of a *tombstone*.
+
+A tombstone is kept for `TOMBSTONES_FOR`, counted from the deletion. That is a promise with a limit:
+a node that was cut off for longer, and missed the deletion, brings the key back. It is not made to
+forget what it holds, since to lose a write is worse than to see a deleted one again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from math import isfinite
+from typing import Self
+
+import attrs
+
+BUCKETS = 256
+TOMBSTONES_FOR = 7 * 86_400.0
+"""Seconds."""
+MAX_KEY = 512
+"""Bytes of UTF-8; and of a value:"""
+MAX_VALUE = 65_536
+MAX_VERSION = 2**53
+"""So that no message can push the clock to where it cannot go on."""
+
+Stamp = tuple[int, str]
+"""Version, then the writer's name: equal for one write alone."""
+
+
+@attrs.frozen
+class Entry:
+    """One write to one key; without a value, its deletion."""
+
+    key: str
+    value: str | None
+    version: int
+    writer: str
+    deleted_at: float | None = None
+    """Unix time, of a tombstone."""
+
+    @property
+    def stamp(self) -> Stamp:
+        """What decides who wins."""
+        return self.version, self.writer
+
+    def to_json(self) -> list[object]:
+        """A row; `from_json` reads it."""
+        return [self.key, self.value, self.version, self.writer, self.deleted_at]
+
+    @classmethod
+    def from_json(cls, row: object) -> Self:
+        """Raises `ValueError` for anything that no node writes."""
+        match row:
+            case [str(key), str(value), int(version), str(writer), None]:
+                entry = cls(key, value, version, writer)
+            case [str(key), None, int(version), str(writer), int() | float() as deleted_at]:
+                entry = cls(key, None, version, writer, float(deleted_at))
+            case _:
+                raise ValueError(f"not an entry: {str(row)[:100]}")
+        if len(key.encode()) > MAX_KEY or len((entry.value or "").encode()) > MAX_VALUE:
+            raise ValueError(f"too long: the entry of {key[:50]!r}")
+        stamped = type(version) is int and 0 < version < MAX_VERSION
+        if not stamped or len(writer.encode()) > MAX_KEY or not isfinite(entry.deleted_at or 0):
+            raise ValueError(f"no node stamps like this: {version!r}, {writer[:50]!r}")
+        return entry
+
+
+def bucket_of(key: str) -> int:
+    """Which part of the map a key belongs to; the same in every process."""
+    return hashlib.blake2b(key.encode(), digest_size=1).digest()[0]
+
+
+class Map:
+    """The newest entry of each key. `merge` is commutative, associative and idempotent."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._buckets: list[dict[str, Entry]] = [{} for _ in range(BUCKETS)]
+        self._fingerprints = [0] * BUCKETS
+        self.version = 0
+        """The highest seen; it outlives what carried it."""
+        self.merge(entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for bucket in self._buckets:
+            yield from bucket.values()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._buckets))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Map) and self._buckets == other._buckets
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def get(self, key: str) -> Entry | None:
+        """The newest entry, a tombstone too."""
+        return self._buckets[bucket_of(key)].get(key)
+
+    def write(self, key: str, value: str | None, writer: str, now: float) -> Entry:
+        """A write that wins over all that was seen here; it is not merged yet."""
+        deleted_at = now if value is None else None
+        return Entry(key, value, self.version + 1, writer, deleted_at)
+
+    def news(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that win over what is held."""
+        return [entry for entry in entries if self._wins(entry)]
+
+    def merge(self, entries: Iterable[Entry]) -> None:
+        """Takes over those that win."""
+        for entry in entries:
+            self.version = max(self.version, entry.version)
+            if self._wins(entry):
+                self._drop(entry.key)
+                number = bucket_of(entry.key)
+                self._buckets[number][entry.key] = entry
+                self._fingerprints[number] ^= _fingerprint(entry)
+
+    def forget_tombstones(self, now: float) -> None:
+        """Drops the tombstones that are old enough."""
+        for entry in list(self):
+            if entry.deleted_at is not None and now - entry.deleted_at > TOMBSTONES_FOR:
+                self._drop(entry.key)
+
+    def summary(self) -> tuple[str, ...]:
+        """One fingerprint for each bucket: maps with the same summary hold the same writes."""
+        return tuple(f"{fingerprint:x}" for fingerprint in self._fingerprints)
+
+    def bucket(self, number: int) -> Iterable[Entry]:
+        """The entries of one bucket."""
+        return self._buckets[number].values()
+
+    def _wins(self, entry: Entry) -> bool:
+        held = self.get(entry.key)
+        return held is None or held.stamp < entry.stamp
+
+    def _drop(self, key: str) -> None:
+        number = bucket_of(key)
+        held = self._buckets[number].pop(key, None)
+        if held is not None:
+            self._fingerprints[number] ^= _fingerprint(held)
+
+
+def _fingerprint(entry: Entry) -> int:
+    """Of the write; taken together by XOR, so that one comes and goes without the others."""
+    text = f"{entry.key}\0{entry.version}\0{entry.writer}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
