@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from ._commands import _exit, _resolve, _wait, _watch
+from ._commands import _doctor, _exit, _resolve, _wait, _watch
 from ._commands._options import Asked, duration, port
 from ._questions import FAMILIES, RECORDS
 from ._service import PROTOCOLS
@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_service(resolve)
     _add_watch(commands)
     _add_wait(commands)
+    _add_doctor(commands)
     _add_serve(commands)
     return parser
 
@@ -113,6 +114,30 @@ def _add_wait(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--timeout", type=duration, metavar="TIME", help="give up then; default: never"
     )
     wait.add_argument("--see-self", action="store_true", help="this pod must be published too")
+
+
+def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = _command(
+        commands,
+        "doctor",
+        _doctor.run,
+        help="say why pods do not find one another",
+        description="Walks from the name to the pod, and says of each step whether it is ok, what "
+        "was seen, what\nthat means and what to do. Needs nothing but DNS.",
+        examples=(
+            "headless-discovery doctor kubia-headless --port http",
+            "headless-discovery doctor gossip.shop --connect",
+            "kubectl run doctor -n shop --rm -it --restart=Never --image=<image> -- doctor gossip",
+        ),
+        exit_codes="exit code: that of the first line that is broken\n"
+        "  0  nothing is broken                   3  DNS or the network\n"
+        "  1  no pods                             4  not a headless Service\n"
+        "  2  wrong argument or configuration     5  no such port\n",
+    )
+    _add_service(doctor)
+    doctor.add_argument(
+        "--connect", action="store_true", help="connect to each pod's port: 1 s each, 16 at once"
+    )
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

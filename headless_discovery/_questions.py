@@ -328,7 +328,7 @@ def _ask_names(
 ) -> Generator[list[Question], Sequence[Reply], LookupFailed | None]:
     """Learns the PTR names below the Service; returns a failure, if there was one."""
     failure: LookupFailed | None = None
-    questions = [Question(_reverse(address), Type.PTR) for address in addresses]
+    questions = [Question(reverse_name(address), Type.PTR) for address in addresses]
     replies = (yield questions) if questions else []
     for address, question, reply in zip(addresses, questions, replies, strict=True):
         if not isinstance(reply, Answer):
@@ -603,7 +603,7 @@ def _dashed_name(wanted: Wanted, address: str) -> str:
     return f"{dashed(address)}.{wanted.service}"
 
 
-def _reverse(address: str) -> str:
+def reverse_name(address: str) -> str:
     """The name of an address's PTR record (RFC 1035, 3.5; RFC 3596, 2.5)."""
     if ":" in address:
         return ".".join(reversed(_packed(address).hex())) + ".ip6.arpa"
@@ -621,7 +621,7 @@ def _contradiction(wanted: Wanted, question: Question) -> LookupFailed:
 def _no_name(wanted: Wanted, address: str) -> LookupFailed:
     return LookupFailed(
         f"{address} is a pod of {wanted.service}, but DNS gives no name for it: neither PTR "
-        f"{_reverse(address)}. nor {_dashed_name(wanted, address)}. names it. It may just have "
+        f"{reverse_name(address)}. nor {_dashed_name(wanted, address)}. names it. It may just have "
         f"left; if this stays, give the Service a port, so that SRV records name its pods",
         name=wanted.name,
     )

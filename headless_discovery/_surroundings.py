@@ -16,23 +16,29 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 @attrs.frozen
 class ResolvConf:
-    """The two kinds of lines that matter here (resolv.conf(5))."""
+    """The lines that matter here (resolv.conf(5))."""
 
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
+    ndots: int = 1
+    """Names with fewer dots go through the search list first: in libc, never here."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """As libc reads it: comments start with ``#`` or ``;``, the last search line holds."""
         nameservers: list[str] = []
         search: tuple[str, ...] = ()
+        ndots = 1
         for line in text.splitlines():
             match line.split():
                 case ["nameserver", address, *_]:
                     nameservers.append(address)
                 case ["search" | "domain", *domains]:
                     search = tuple(domain.rstrip(".").lower() for domain in domains)
-        return cls(tuple(nameservers), search)
+                case ["options", *options]:
+                    said = [option[6:] for option in options if option.startswith("ndots:")]
+                    ndots = next((int(number) for number in said if number.isdecimal()), ndots)
+        return cls(tuple(nameservers), search, ndots)
 
     @property
     def cluster_domain(self) -> str | None:

@@ -35,6 +35,7 @@ class Type(enum.IntEnum):
 
     A = 1
     PTR = 12
+    TXT = 16
     AAAA = 28
     SRV = 33
 

@@ -22,8 +22,14 @@ def test_resolv_conf_names_servers_and_search_domains_in_order() -> None:
 
 
 def test_comments_and_unknown_and_unfinished_lines_say_nothing() -> None:
-    text = "# nameserver 1.1.1.1\n;nameserver 2.2.2.2\n\nnameserver\noptions ndots:5\nsortlist x\n"
+    text = "# nameserver 1.1.1.1\n;nameserver 2.2.2.2\n\nnameserver\noptions rotate\nsortlist x\n"
     assert ResolvConf.parse(text) == ResolvConf()
+
+
+def test_ndots_is_1_unless_an_option_says_another_number() -> None:
+    assert ResolvConf.parse("nameserver 10.0.0.1\n").ndots == 1
+    assert ResolvConf.parse("options edns0 ndots:5 rotate\n").ndots == 5
+    assert ResolvConf.parse("options ndots:5\noptions ndots:many\n").ndots == 5
 
 
 def test_what_follows_a_name_servers_address_is_left_out() -> None:

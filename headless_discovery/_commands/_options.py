@@ -30,6 +30,7 @@ class Asked(argparse.Namespace):
     stable_for: float
     timeout: float | None
     see_self: bool
+    connect: bool
     manifests: list[str]
     listen: str
     allow_remote: bool

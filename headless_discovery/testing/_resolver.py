@@ -50,6 +50,7 @@ class FakeResolver(Resolver):
                     ".".join(filter(None, (namespace, "svc", self._domain)))
                     for namespace in (self._namespace, None)
                 ),
+                ndots=5,
             ),
             namespace_file=self._namespace,
         )
