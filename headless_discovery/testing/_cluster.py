@@ -30,7 +30,7 @@ TYPES = {"A": 1, "CNAME": 5, "SOA": 6, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
 _REMEMBERED = 100_000
 
-Ports = Mapping[str, int | tuple[int, str]] | Iterable[int] | None
+Ports = Mapping[str, int | tuple[int, str]] | Sequence[int] | None
 
 
 @attrs.frozen
