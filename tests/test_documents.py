@@ -72,3 +72,13 @@ def test_what_is_generated_is_up_to_date() -> None:
     spec.loader.exec_module(generate)
     for path, content in generate.files():
         assert path.read_text() == content, f"{path.name}: run scripts/generate"
+
+
+def test_every_line_of_the_threat_model_names_a_test_that_there_is() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    there = set(re.findall(r"^ *(?:async )?def (test_\w+)", tests, re.MULTILINE))
+    assert set(re.findall(r"`(test_\w+)`", text)) <= there
+    rows = [row for row in text.splitlines() if row.startswith("| ") and "held by" not in row]
+    assert rows
+    assert not [row for row in rows if "`test_" not in row]
