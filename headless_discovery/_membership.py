@@ -8,7 +8,9 @@ next lookup
     together part.
 confirmed
     An answer confirms an earlier one if it was asked for `confirm_after` later and is not the same
-    cached copy: it expires more than 2 s later or, with a TTL of 0, was asked for 30 s later.
+    cached copy: it expires more than 2 s later or, with a TTL of 0, was asked for 30 s later. A
+    copy's age is counted when it leaves the cache, somewhere between question and answer: the
+    earlier one is taken to expire as late as it may, the later one as early.
 additions, moves
     At once.
 removals
@@ -21,7 +23,8 @@ Empty after Found
 Empty from the start
     EMPTY; asked again after its TTL, clamped to 1 and `empty_retry_max`.
 Unknown
-    Everything is kept without limit, STALE; back-off with full jitter.
+    Everything is kept without limit, STALE. Back-off with full jitter: a random time up to a
+    bound that starts at `backoff` and doubles to `backoff_max`, but not less than `refresh_floor`.
 Wrong
     As Unknown.
 an unchanged answer
@@ -51,9 +54,10 @@ _WAITER_ASKS = 5
 
 @attrs.frozen
 class Asked:
-    """When an answer was asked for, and until when a cache may give the same one."""
+    """When an answer was asked for, when it was there, and for how long a cache may keep it."""
 
     at: float
+    answered: float
     ttl: float
 
     def confirms(self, earlier: "Asked", confirm_after: float) -> bool:
@@ -61,7 +65,7 @@ class Asked:
             return False
         if self.ttl <= 0:
             return self.at - earlier.at >= _UNCACHED_AGAIN
-        return self.at + self.ttl > earlier.at + earlier.ttl + _SAME_COPY
+        return self.at + self.ttl > earlier.answered + earlier.ttl + _SAME_COPY
 
 
 @attrs.frozen
@@ -103,7 +107,7 @@ class Membership:
         self._lookups = 0
         self._seen: dict[tuple[str, str], float] = {}  # when each member was last published
         self._missing: dict[tuple[str, str], Asked] = {}  # the answer that first lacked it
-        self._appeared: dict[tuple[tuple[str, str], str], float] = {}  # of each address
+        self._appeared: dict[tuple[str, str], dict[str, float]] = {}  # when each address did
         self._grace: _Grace | None = None
         self._confirmed_at = float("-inf")  # when the set was last confirmed
 
@@ -144,10 +148,10 @@ class Membership:
         match outcome:
             case Found():
                 self._answered()
-                return self._found(outcome, Asked(asked_at, outcome.ttl), now)
+                return self._found(outcome, Asked(asked_at, now, outcome.ttl), now)
             case Empty():
                 self._answered()
-                return self._empty(outcome, Asked(asked_at, outcome.ttl), now)
+                return self._empty(outcome, Asked(asked_at, now, outcome.ttl), now)
             case Unknown() | Wrong():
                 self._failed(outcome.error, now)
                 return None
@@ -161,7 +165,7 @@ class Membership:
         policy = self._policy
         bound = min(policy.backoff * 2 ** min(self._failures, 64), policy.backoff_max)
         self._failures += 1
-        pause = max(policy.backoff, self._rng.uniform(0, bound))
+        pause = max(policy.refresh_floor, self._rng.uniform(0, bound))
         self._not_before = self.due = now + pause
         if self.snapshot.state is State.PENDING:
             self.error = error
@@ -225,29 +229,21 @@ class Membership:
 
         That is a pod that came back with another address while its old one is still listed.
         """
-        identity = endpoint.identity
-        for known in [known for known in self._appeared if known[0] == identity]:
-            if known[1] not in endpoint.addresses:
-                del self._appeared[known]
+        listed = endpoint.addresses
+        known = self._appeared.get(endpoint.identity, {})
         for address in before.addresses if before is not None else ():
-            if address in endpoint.addresses:
-                self._appeared.setdefault((identity, address), float("-inf"))
-        for address in endpoint.addresses:
-            self._appeared.setdefault((identity, address), at)
+            known.setdefault(address, float("-inf"))
+        appeared = {address: known.get(address, at) for address in listed}
+        self._appeared[endpoint.identity] = appeared
         six = ":" in endpoint.address
-        addresses = sorted(
-            endpoint.addresses,
-            key=lambda address: (
-                (":" in address) is not six,
-                -self._appeared[identity, address],
-            ),
+        newest_first = sorted(
+            listed, key=lambda address: ((":" in address) is not six, -appeared[address])
         )
-        return attrs.evolve(endpoint, addresses=tuple(addresses), identity=identity)
+        return attrs.evolve(endpoint, addresses=tuple(newest_first), identity=endpoint.identity)
 
     def _forget(self, identity: tuple[str, str]) -> None:
         self._seen.pop(identity, None)
-        for known in [known for known in self._appeared if known[0] == identity]:
-            del self._appeared[known]
+        self._appeared.pop(identity, None)
 
     def _empty(self, empty: Empty, asked: Asked, now: float) -> Change | None:
         policy = self._policy

@@ -59,11 +59,11 @@ class Policy:
     empty_confirmations: int = attrs.field(default=2, validator=_count)
     """And how many times the first must have been confirmed."""
     empty_retry_max: float = attrs.field(default=5, validator=_positive)
-    """While empty, it is asked again at least this often."""
+    """While empty, it is asked again at least this often, but for the jitter."""
     forget_after: float = attrs.field(default=60, validator=_number)
     """What was last seen longer ago goes at the first answer that lacks it."""
     backoff: float = attrs.field(default=1, validator=_positive)
-    """The first bound of the pause after a failed lookup; doubled each time."""
+    """The first bound of the random pause after a failed lookup; doubled each time."""
     backoff_max: float = attrs.field(default=30, validator=_positive)
     """The last bound of that pause."""
     eject_after: int = attrs.field(default=3, validator=_count)

@@ -23,7 +23,7 @@ from ._self import find_self
 from ._stats import Stats
 from ._steps import Steps, steps_of
 from ._transport import Resolver
-from ._waiting import Sight, Wanted
+from ._waiting import Presence, Sight, Wanted
 
 log = logging.getLogger("headless_discovery")
 
@@ -53,6 +53,7 @@ class Store:
         self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
         self._changes = 0
         self._state_since: float | None = None
+        self._presence = Presence()
         self._choosable: tuple[Snapshot, tuple[Endpoint, ...]] = (self.snapshot, ())
 
     def __str__(self) -> str:
@@ -184,10 +185,15 @@ class Store:
 
     def nobody(self) -> NoEndpoints:
         """Why there is nobody to pick."""
-        error = self.snapshot.error
+        snapshot, error = self.sight.snapshot, self.snapshot.error
         if isinstance(error, NoEndpoints):
             return copy.copy(error)
-        return NoEndpoints(f"no endpoints of {self}: all that DNS lists were left out")
+        if snapshot.endpoints:
+            return NoEndpoints(f"no endpoints of {self}: all that DNS lists were left out")
+        return NoEndpoints(
+            f"no endpoints of {self}: there were none in the last answer, and since then: "
+            f"{snapshot.reason}"
+        )
 
     # A lookup.
 
@@ -263,6 +269,14 @@ class Store:
             level = logging.WARNING if snapshot.state is State.STALE else logging.INFO
             reason = f": {snapshot.reason}" if snapshot.reason else ""
             log.log(level, "%s is %s%s", self, snapshot.state, reason)
+        if self._presence.is_lost(self.sight):
+            log.warning(
+                "%s: this pod (%s) was listed and is no longer, so its peers do not find it: it is "
+                "not ready, or terminating, or not selected by the Service any more. Check its "
+                "readiness probe and its labels",
+                self,
+                ", ".join(self._own_addresses or ()),
+            )
         self.lookups += 1
 
     # Choosing.

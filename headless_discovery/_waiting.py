@@ -1,4 +1,4 @@
-"""When a caller of `wait_ready` may go on, and what to tell one who may not. Pure.
+"""Who is there: when a caller of `wait_ready` may go on, and whether this pod is seen. Pure.
 
 Which answers count:
 
@@ -33,6 +33,27 @@ class Sight:
     """The answers in a row that held the present set."""
     own: tuple[Endpoint, ...] = ()
     """Those of the snapshot that are this pod."""
+
+
+@attrs.define
+class Presence:
+    """Whether this pod went missing from its own Service; said once.
+
+    A member that an answer lacks is kept until that is confirmed, so this pod is lost only when a
+    confirmed answer lacks it, or when it is believed that there is nobody at all.
+    """
+
+    _seen: bool = False
+    _told: bool = False
+
+    def is_lost(self, sight: Sight) -> bool:
+        """Whether to say so now."""
+        if sight.own:
+            self._seen = True
+        elif self._seen and not self._told:
+            self._told = sight.snapshot.state in (State.LIVE, State.EMPTY)
+            return self._told
+        return False
 
 
 @attrs.frozen(kw_only=True)

@@ -103,6 +103,14 @@ def test_failures_back_off_up_to_a_bound_and_a_success_resets_it() -> None:
     assert members.due == now + 10
 
 
+def test_back_off_is_random_from_the_floor_on() -> None:
+    members = membership(Lowest(), backoff=20)
+    members.learn(UNKNOWN, 0, 0)
+    assert members.due == 1
+    members.learn(UNKNOWN, 1, 1)
+    assert members.due == 2
+
+
 def test_whoever_is_in_need_passes_over_back_off_but_not_over_the_floor() -> None:
     members = membership(Highest(), backoff=20, backoff_max=20)
     members.learn(UNKNOWN, 0, 5)
@@ -166,6 +174,16 @@ def test_of_two_addresses_the_one_that_appeared_last_comes_first() -> None:
     assert members.snapshot.endpoints[0].address == "10.0.0.1", "it came back"
 
 
+def test_an_address_is_new_again_once_its_pod_was_forgotten() -> None:
+    members = membership()
+    both = Found((pod("a", "10.0.0.1", "10.0.0.7"),), 5)
+    members.learn(Found((pod("a", "10.0.0.1"),), 5), 0, 0)
+    members.learn(both, 5, 5)
+    members.learn(found("b"), 100, 100)
+    members.learn(both, 105, 105)
+    assert members.snapshot.endpoints[0].address == "10.0.0.1", "both appeared together"
+
+
 def test_of_two_addresses_that_appear_together_the_lowest_comes_first() -> None:
     members = membership()
     members.learn(Found((pod("a", "10.0.0.3", "10.0.0.9", "fd00::1"),), 5), 0, 0)
@@ -206,6 +224,16 @@ def test_a_cached_copy_confirms_nothing() -> None:
     assert names(members) == "a"
 
 
+def test_a_cached_copy_whose_first_reading_came_late_confirms_nothing() -> None:
+    members = membership()
+    members.learn(found("ab", 30), 0, 0)
+    members.learn(found("a", 26), 10, 14)  # the question was lost, the copy read after 4 s
+    members.learn(found("a", 21), 19, 19)
+    assert names(members) == "ab"
+    members.learn(found("a", 30), 41, 41)
+    assert names(members) == "a"
+
+
 def test_with_a_ttl_of_0_only_a_much_later_answer_confirms() -> None:
     members = membership()
     members.learn(found("ab", 0), 0, 0)
@@ -224,6 +252,16 @@ def test_who_returns_is_no_longer_departing_and_that_is_no_change() -> None:
     assert departing(members) == ""
     members.learn(found("a"), 20, 20)
     assert departing(members) == "b", "and the count begins anew"
+
+
+def test_an_empty_answer_in_between_neither_confirms_nor_resets() -> None:
+    members = membership()
+    members.learn(found("ab"), 0, 0)
+    members.learn(found("a"), 10, 10)
+    members.learn(empty(), 12, 12)
+    assert (names(members), departing(members)) == ("ab", "b")
+    members.learn(found("a"), 16, 16)
+    assert names(members) == "a"
 
 
 def test_an_unknown_in_between_neither_confirms_nor_resets() -> None:
@@ -306,6 +344,31 @@ def test_on_empty_can_be_never_or_at_once() -> None:
             assert (names(keeping), keeping.snapshot.state) == ("ab", keeping.snapshot.state)
     assert (names(keeping), keeping.snapshot.state) == ("ab", State.STALE)
     assert (names(clearing), clearing.snapshot.state) == ("", State.EMPTY)
+
+
+@pytest.mark.parametrize("between", [UNKNOWN, Wrong(NotHeadless("a virtual IP"))])
+def test_trouble_between_empty_answers_neither_confirms_nor_ends_the_grace(
+    between: Outcome,
+) -> None:
+    members = membership()
+    members.learn(found("ab"), 0, 0)
+    members.learn(empty(), 5, 5)
+    members.learn(empty(), 10, 10)
+    members.learn(between, 35, 35)
+    assert names(members) == "ab"
+    members.learn(empty(), 40, 40)
+    assert names(members) == "", "35 s after the first, which was confirmed twice"
+
+
+def test_nobody_stays_nobody_through_trouble_and_is_no_change() -> None:
+    members = membership()
+    members.learn(empty(), 0, 0)
+    members.learn(UNKNOWN, 5, 5)
+    assert (members.snapshot.state, members.snapshot.endpoints) == (State.STALE, ())
+    members.learn(empty(), 10, 10)
+    assert (members.snapshot.state, members.snapshot.generation) == (State.EMPTY, 0)
+    members.learn(found("a"), 15, 15)
+    assert (members.snapshot.state, members.snapshot.generation) == (State.LIVE, 1)
 
 
 # Unknown and Wrong.

@@ -122,6 +122,16 @@ def test_no_published_pod_is_an_empty_tuple_and_an_error_to_pick(cluster: FakeCl
         store.pick()
 
 
+def test_when_dns_fails_after_it_named_nobody_both_are_told(cluster: FakeCluster) -> None:
+    store = cluster.peers("nobody")
+    assert store.endpoints() == ()
+    cluster.fail("servfail")
+    cluster.clock.advance(10)
+    assert store.endpoints() == ()
+    with pytest.raises(NoEndpoints, match=r"none in the last answer, and since then: .*SERVFAIL"):
+        store.pick()
+
+
 def test_what_is_no_headless_service_raises_while_nothing_is_known(cluster: FakeCluster) -> None:
     cluster.add_service("vip", ports=[80], cluster_ip="10.96.1.1")
     with pytest.raises(NotHeadless, match=r"10\.96\.1\.1"):
@@ -369,6 +379,54 @@ def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluste
     resolver = Named(cluster, domain="cluster.local")
     store = cluster.peers("n", include_self=False, self_address="10.0.0.1", resolver=resolver)
     assert names(store) == ["n-0"]
+
+
+def test_a_pod_that_goes_missing_from_its_own_service_is_warned_of_once(
+    cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    pod = web.pods[1]
+    pod.ready = False
+    with pod.peers("web", include_self=False, policy=EXACT) as store:
+        cluster.clock.advance(60)
+        assert not caplog.records, "it never was ready"
+        pod.ready = True
+        cluster.clock.advance(10)
+        pod.ready = False
+        cluster.clock.advance(6)
+        assert not caplog.records, "one answer without it proves nothing"
+        for ready in (False, True, False, False):
+            cluster.clock.advance(20)
+            pod.ready = ready
+        assert len(store.endpoints()) == 2
+    [warning] = caplog.records
+    assert "this pod (10.244.0.3) was listed and is no longer" in warning.getMessage()
+    assert "readiness probe" in warning.getMessage()
+
+
+def test_a_client_that_is_no_member_is_not_warned_of(
+    cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = cluster.add_service("client").add_pod("10.9.9.9")
+    with other.peers("web", policy=EXACT):
+        cluster.clock.advance(60)
+    assert not caplog.records
+
+
+def test_generations_count_only_changes_that_are_seen_without_self(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    pod = web.pods[1]
+    store = pod.peers("web", include_self=False, policy=EXACT)
+    before = store.refresh()
+    pod.ready = False
+    for _ in range(4):
+        cluster.clock.advance(6)
+        assert store.refresh().endpoints is before.endpoints
+    assert store.snapshot.generation == before.generation == 1
+    web.scale(4)
+    cluster.clock.advance(6)
+    assert store.refresh().generation == 2
+    assert store.stats.changes == 2
 
 
 # Watching.
