@@ -1,0 +1,467 @@
+"""The checked scan of replies says what dnspython's parser says, or leaves the reply to it."""
+
+import ipaddress
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headless_discovery import _scan
+from headless_discovery._answer import Type
+from headless_discovery._scan import scan
+from headless_discovery._wire import encode_name, query
+from headless_discovery.testing import FakeCluster
+from tests.agreement import check_read, check_scan, parsed
+from tests.raw import EDNS, TO_QUESTION, message, record, service
+
+TESTS = Path(__file__).parent
+WEB = "web.shop.svc.cluster.local"
+HOT = (Type.A, Type.AAAA, Type.SRV, Type.PTR)
+REVERSE = "1.0.0.10.in-addr.arpa"
+OWNERS = {"a pointer": TO_QUESTION, "written out": encode_name(WEB)}
+SOA = encode_name("ns.dns.cluster.local") + encode_name("hostmaster.cluster.local") + bytes(20)
+DENIAL = record(encode_name("cluster.local"), 6, SOA)
+
+
+# The same as dnspython.
+
+
+def recorded() -> Iterator[tuple[str, bytes]]:
+    for path in sorted((TESTS / "recorded").glob("*.json")):
+        for exchange in json.loads(path.read_text())["exchanges"]:
+            if exchange["reply"]:
+                yield exchange["question"]["type"], bytes.fromhex(exchange["reply"])
+
+
+def test_every_recorded_reply_is_read_as_dnspython_reads_it_and_nearly_all_are_scanned() -> None:
+    hot = scanned = 0
+    for rdtype, wire in recorded():
+        found = check_scan(wire)
+        check_read(wire)
+        if rdtype in {each.name for each in HOT} and wire[3] & 0xF in (0, 3):
+            hot += 1
+            scanned += found is not None
+    assert hot > 430
+    assert scanned >= hot - 6, "aliases, and owners in another case than the question's"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((TESTS / "fuzz" / "corpus").iterdir()), ids=lambda path: path.name
+)
+def test_what_the_fuzzer_starts_from_is_scanned_unless_its_name_says_odd(path: Path) -> None:
+    wire = path.read_bytes()
+    check_read(wire)
+    assert (check_scan(wire) is None) is path.name.endswith("-odd")
+
+
+def cluster_reply(pods: int, rdtype: Type, *, tcp: bool, ip: str = "10.0.{}.{}") -> bytes:
+    """What the fake of CoreDNS answers about so many pods."""
+    cluster = FakeCluster()
+    web = cluster.add_service(
+        "web", ports={"http": 80}, families=("ipv6",) if ":" in ip else ("ipv4",)
+    )
+    for number in range(1, pods + 1):
+        web.add_pod(ip.format(number >> 8, number & 0xFF))
+    port = "_http._tcp." if rdtype is Type.SRV else ""
+    wire = cluster.answer(query(f"{port}web.default.svc.cluster.local", rdtype, edns=1232), tcp=tcp)
+    assert wire is not None
+    return wire
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+@pytest.mark.parametrize("pods", [1, 3, 20, 100])
+@pytest.mark.parametrize("ip", ["10.0.{}.{}", "fd00::{}:{}"])
+@pytest.mark.parametrize("srv", [False, True], ids=["address", "srv"])
+def test_what_coredns_answers_about_pods_is_scanned_whole_or_cut(
+    srv: bool, ip: str, pods: int, tcp: bool
+) -> None:
+    rdtype = Type.SRV if srv else Type.AAAA if ":" in ip else Type.A
+    answer = check_scan(cluster_reply(pods, rdtype, tcp=tcp, ip=ip))
+    assert answer is not None
+    assert answer.truncated or len(answer.addresses) + len(answer.services) == pods
+
+
+@pytest.mark.parametrize(("rdtype", "pods"), [(Type.A, 1300), (Type.SRV, 450), (Type.SRV, 700)])
+def test_answers_that_take_all_of_64_kib_are_scanned_too(rdtype: Type, pods: int) -> None:
+    # Compressed; glue whose target stands too far back for a pointer; glue that was cut off.
+    assert check_scan(cluster_reply(pods, rdtype, tcp=True)) is not None
+
+
+# Shape by shape.
+
+
+def web(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
+
+
+def scanned(wire: bytes) -> Any:
+    """What the scan reads, and must read."""
+    answer = check_scan(wire)
+    assert answer is not None, "left to dnspython"
+    return answer
+
+
+@pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
+@pytest.mark.parametrize("additional", [[], [EDNS]], ids=["", "edns"])
+def test_addresses_are_read_in_their_order_and_once(owner: bytes, additional: list[bytes]) -> None:
+    addresses = ["10.0.0.3", "10.0.0.1", "10.0.0.3", "10.0.0.2"]
+    records = [record(owner, 1, web(address)) for address in addresses]
+    answer = scanned(message(WEB, Type.A, records, additional=additional))
+    assert answer.addresses == ("10.0.0.3", "10.0.0.1", "10.0.0.2")
+    assert answer.ttl == 30
+
+
+@pytest.mark.parametrize(
+    "address", ["fd00::1", "::", "::1", "::ffff:10.0.0.1", "1:0:2:0:3:0:4:5", "fd00:0:0:1::5"]
+)
+def test_an_ipv6_address_is_written_as_dnspython_writes_it_by_any_c_library(address: str) -> None:
+    packed = web(address)
+    answer = scanned(message(WEB, Type.AAAA, [record(TO_QUESTION, 28, packed)]))
+    assert answer.addresses == (_scan._v6_by_dnspython(packed),)
+
+
+@pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
+def test_glue_belongs_to_its_target_however_its_owner_is_written(owner: bytes) -> None:
+    targets = [encode_name(f"web-{number}.{WEB}") for number in range(4)]
+    wire = message(WEB, Type.SRV, [record(owner, 33, service(target, 8080)) for target in targets])
+    place = wire.index(targets[0])
+    wire = message(
+        WEB,
+        Type.SRV,
+        [record(owner, 33, service(target, 8080)) for target in targets],
+        additional=[
+            record(targets[3], 1, web("10.0.0.3"), ttl=20),
+            EDNS,
+            record(b"\5web-2" + TO_QUESTION, 1, web("10.0.0.2")),
+            record((0xC000 | place).to_bytes(2, "big"), 28, web("fd00::")),
+            record(targets[0], 1, web("10.0.0.0")),
+            record(targets[0].upper(), 28, web("fd00::a")),
+            record(b"\5WEB-1" + TO_QUESTION, 1, web("10.0.0.1")),
+            record(TO_QUESTION, 1, web("10.9.9.9")),
+        ],
+    )
+    answer = scanned(wire)
+    assert answer.services == tuple((f"web-{number}.{WEB}", 8080) for number in range(4))
+    assert answer.ttl == 20
+    assert answer.glue == {
+        f"web-0.{WEB}": ("fd00::", "fd00::a", "10.0.0.0"),
+        f"web-1.{WEB}": ("10.0.0.1",),
+        f"web-2.{WEB}": ("10.0.0.2",),
+        f"web-3.{WEB}": ("10.0.0.3",),
+        WEB: ("10.9.9.9",),
+    }
+
+
+def test_pointers_are_names_written_out_or_ended_by_a_pointer() -> None:
+    first = record(TO_QUESTION, 12, encode_name(f"web-0.{WEB}"))
+    place = len(message(REVERSE, Type.PTR)) + 12 + len(b"\5web-0")
+    shortened = b"\5WEB-1" + (0xC000 | place).to_bytes(2, "big")
+    again = record(TO_QUESTION, 12, encode_name(f"web-0.{WEB}"), ttl=9)
+    wire = message(
+        REVERSE, Type.PTR, [first, record(TO_QUESTION, 12, shortened), again], additional=[EDNS]
+    )
+    answer = scanned(wire)
+    assert answer.pointers == (f"web-0.{WEB}", f"web-1.{WEB}")
+    assert answer.ttl == 9
+
+
+@pytest.mark.parametrize("rdtype", HOT)
+@pytest.mark.parametrize("rcode", [0, 3])
+def test_a_denial_tells_the_zone_and_its_ttl(rdtype: Type, rcode: int) -> None:
+    answer = scanned(
+        message(WEB, rdtype, authority=[DENIAL], additional=[EDNS], flags=0x8400 | rcode)
+    )
+    assert (answer.soa, answer.ttl, answer.negative) == ("cluster.local", 30, True)
+    assert answer.no_such_name is (rcode == 3)
+
+
+def test_a_denial_without_a_zone_is_read_too() -> None:
+    assert scanned(message(WEB, Type.A)).soa is None
+
+
+def test_a_cut_answer_says_so_and_is_never_taken_for_known() -> None:
+    answer = scanned(message(WEB, Type.A, [record(TO_QUESTION, 1, web("10.0.0.1"))], flags=0x8600))
+    assert answer.truncated
+    assert answer.records is None
+
+
+# What is odd.
+
+
+def a(*answers: bytes, **more: Any) -> bytes:
+    return message(WEB, Type.A, answers, **more)
+
+
+def srv(*answers: bytes, **more: Any) -> bytes:
+    return message(WEB, Type.SRV, answers, **more)
+
+
+def ptr(*answers: bytes) -> bytes:
+    return message(REVERSE, Type.PTR, answers)
+
+
+def about_it(rdtype: int, data: bytes, **more: Any) -> bytes:
+    return record(TO_QUESTION, rdtype, data, **more)
+
+
+def srv_to(target: bytes) -> bytes:
+    return srv(about_it(33, service(target)))
+
+
+def soa(data: bytes = SOA, *, owner: bytes = encode_name("local"), **more: Any) -> bytes:
+    return a(authority=[record(owner, 6, data, **more)])
+
+
+FOUR = bytes(4)
+ONE = about_it(1, FOUR)
+TARGET = encode_name(f"web-0.{WEB}")
+SERVED = about_it(33, service(TARGET))
+LONG = ".".join(["w" * 62] * 4)
+NO_EDNS = EDNS[:5] + b"\1" + EDNS[6:]
+ODD = {
+    "half a header": bytes(11),
+    "a query": a(flags=0x0100),
+    "an update": a(flags=0xA800),
+    "SERVFAIL": a(flags=0x8402),
+    "no question": a()[:4] + bytes(8),
+    "another class": a(rdclass=3),
+    "a type that is not asked for": a().replace(b"\0\x01\0\x01", b"\0\x10\0\x01"),
+    "a label of 64": message("w" * 63 + ".x", Type.A).replace(b"\x3f", b"\x40", 1),
+    "a name of 256": message(LONG + ".xx", Type.A),
+    "a name with a tilde": message("web.sh~p", Type.A),
+    "something behind it": a(ONE) + b"x",
+    "less than it counts": a(ONE)[:-1],
+    "more than it counts": a(ONE) + ONE,
+    "another type": a(ONE, about_it(28, bytes(16))),
+    "an address too long": a(about_it(1, bytes(5))),
+    "another class of record": a(about_it(1, FOUR, rdclass=3)),
+    "another owner": a(record(encode_name("web.shap"), 1, FOUR)),
+    "an owner in capitals": a(record(encode_name(WEB.upper()), 1, FOUR)),
+    "owners written in two ways": a(ONE, record(encode_name(WEB), 1, FOUR)),
+    "two TTLs": a(ONE, about_it(1, FOUR, ttl=5)),
+    "a TTL of 2^31": a(about_it(1, FOUR, ttl=2**31)),
+    "an authority beside addresses": a(ONE, authority=[DENIAL]),
+    "an alias": a(about_it(5, TARGET), ONE),
+    "EDNS with an option": a(ONE, additional=[EDNS[:-1] + b"\4\0\3\0\0"]),
+    "EDNS with an rcode": a(ONE, additional=[NO_EDNS]),
+    "EDNS twice": a(ONE, additional=[EDNS, EDNS]),
+    "EDNS twice among glue": srv(SERVED, additional=[EDNS, EDNS]),
+    "EDNS with an rcode among glue": srv(SERVED, additional=[NO_EDNS]),
+    "glue beside addresses": a(ONE, additional=[record(TARGET, 1, FOUR)]),
+    "a service of another name": srv(record(encode_name("web.shap"), 33, service(TARGET))),
+    "a service with a TTL of 2^31": srv(SERVED, about_it(33, service(TARGET, 81), ttl=2**31)),
+    "a service twice": srv(SERVED, about_it(33, service(TARGET, priority=1))),
+    "a target with a pointer": srv_to(b"\3abc" + TO_QUESTION),
+    "the root as target": srv_to(b"\0"),
+    "a root before the target": srv_to(b"\0" + TARGET),
+    "a target with a dot": srv_to(b"\3a.b" + TARGET),
+    "a target with a space": srv_to(b"\3a b" + TARGET),
+    "a target with letters above 127": srv_to(b"\2\xc3\xb6" + TARGET),
+    "a target and more": srv_to(TARGET + b"x"),
+    "half a target": srv_to(TARGET[:-1]),
+    "no target": srv(about_it(33, b"\0\0\0\0\0\x50")),
+    "a target too long": srv_to(encode_name(LONG + ".xx")),
+    "a label of 64 in a target": srv_to(b"\1a\x40" + b"b" * 64 + b"\0"),
+    "glue of another type": srv(SERVED, additional=[record(TARGET, 16, b"\3abc")]),
+    "glue too long": srv(SERVED, additional=[record(TARGET, 1, bytes(5))]),
+    "glue that points forward": srv(SERVED, additional=[record(b"\xc1\0", 1, FOUR)]),
+    "glue that points at itself": srv(
+        SERVED,
+        additional=[record(b"\1a" + (0xC000 | len(srv(SERVED))).to_bytes(2, "big"), 1, FOUR)],
+    ),
+    "something behind glue": srv(SERVED, additional=[record(TARGET, 1, FOUR)]) + b"x",
+    "a pointer of another name": ptr(record(encode_name("1.arpa"), 12, TARGET)),
+    "a pointer and more": ptr(about_it(12, TARGET + b"x")),
+    "a pointer with a TTL of 2^31": ptr(about_it(12, TARGET, ttl=2**31)),
+    "a pointer with a backslash": ptr(about_it(12, b"\3a\\b" + TARGET)),
+    "something behind a pointer": ptr(about_it(12, TARGET)) + b"x",
+    "two SOAs": a(authority=[DENIAL, DENIAL]),
+    "an NS": a(authority=[record(encode_name("local"), 2, TARGET)]),
+    "an SOA of the root": soa(owner=b"\0"),
+    "an SOA too short": soa(SOA[:-1]),
+    "an SOA too long": soa(SOA + b"x"),
+    "an SOA with a TTL of 2^31": soa(ttl=2**31),
+    "something behind a denial": soa() + b"x",
+}
+
+
+@pytest.mark.parametrize("wire", ODD.values(), ids=ODD)
+def test_any_other_shape_is_left_to_dnspython(wire: bytes) -> None:
+    assert check_scan(wire) is None
+    check_read(wire)
+
+
+# What is known already.
+
+
+def addresses(order: list[int], ttl: int) -> bytes:
+    return message(
+        WEB, Type.A, [record(TO_QUESTION, 1, bytes((10, 0, 0, last)), ttl=ttl) for last in order]
+    )
+
+
+def services(order: list[int], ttl: int) -> bytes:
+    targets = [encode_name(f"web-{number}.{WEB}") for number in order]
+    return message(
+        WEB,
+        Type.SRV,
+        [record(TO_QUESTION, 33, service(target), ttl=ttl) for target in targets],
+        additional=[
+            record(target, 1, bytes((10, 0, 0, last)), ttl=ttl)
+            for target, last in random.Random(ttl).sample(
+                list(zip(targets, order, strict=True)), len(order)
+            )
+        ],
+    )
+
+
+@pytest.mark.parametrize("made", [addresses, services])
+def test_the_same_records_in_another_order_with_another_ttl_are_the_same_objects(
+    made: Callable[[list[int], int], bytes],
+) -> None:
+    known = scanned(made([1, 2, 3], 30))
+    again = scan(made([3, 1, 2], 7), known)
+    assert again is not None
+    assert again.ttl == 7
+    assert again.addresses is known.addresses
+    assert again.services is known.services
+    assert again.glue is known.glue
+
+
+@pytest.mark.parametrize("made", [addresses, services])
+def test_one_record_more_less_or_other_is_another_answer(
+    made: Callable[[list[int], int], bytes],
+) -> None:
+    known = scanned(made([1, 2, 3], 30))
+    for other in ([1, 2], [1, 2, 3, 4], [1, 2, 4]):
+        assert scan(made(other, 30), known) == scanned(made(other, 30)) != known
+
+
+def test_the_same_targets_with_exchanged_addresses_are_another_answer() -> None:
+    one = services([1, 2], 30)
+    other = one.replace(b"\n\0\0\1", b"\n\0\0\3").replace(b"\n\0\0\2", b"\n\0\0\1")
+    known = scanned(one)
+    exchanged = scan(other.replace(b"\n\0\0\3", b"\n\0\0\2"), known)
+    assert exchanged is not None
+    assert exchanged.glue == {f"web-1.{WEB}": ("10.0.0.2",), f"web-2.{WEB}": ("10.0.0.1",)}
+
+
+# Anything.
+
+LABELS = [b"web", b"WEB", b"Web", b"shop", b"svc", b"x-1", b"_http", b"a.b", b"a b", b"\0", b"\xff"]
+NAMES = st.lists(st.sampled_from(LABELS), min_size=0, max_size=4).map(tuple)
+TTLS = st.sampled_from([0, 5, 30, 30, 30, 2**31 - 1, 2**31, 2**32 - 1])
+TYPES = [*Type, 5, 6, 41]
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    """Replies with every legal way to write names: compressed anywhere, in any case and bytes."""
+    counts = [draw(st.integers(0, 3)) for _ in range(3)]
+    wire = bytearray(draw(st.binary(min_size=2, max_size=2)))
+    flags = draw(st.sampled_from([0x8400, 0x8400, 0x8403, 0x8600, 0x8180, 0x8402]))
+    wire += flags.to_bytes(2, "big") + b"\0\1"
+    for count in counts:
+        wire += count.to_bytes(2, "big")
+    places: dict[tuple[bytes, ...], list[int]] = {}
+    plain = draw(st.booleans())
+
+    def put(name: tuple[bytes, ...]) -> None:
+        for start in range(len(name)):
+            known = places.setdefault(tuple(label.lower() for label in name[start:]), [])
+            if known and (plain or draw(st.booleans())):
+                wire.extend((0xC000 | draw(st.sampled_from(known))).to_bytes(2, "big"))
+                return
+            known.append(len(wire))
+            wire.extend(bytes((len(name[start]),)) + name[start])
+        wire.append(0)
+
+    def put_data(rdtype: int) -> None:
+        if rdtype == Type.SRV:
+            wire.extend(draw(st.sampled_from([b"\0\0\0\x21\0\x50", b"\0\1\0\0\x1f\x90"])))
+        if rdtype in (Type.SRV, Type.PTR, 5, 6):
+            put(draw(st.sampled_from([asked, (b"web-0", *asked)]) | NAMES))
+        if rdtype == 6:
+            put(draw(NAMES))
+        length = {1: 4, 28: 16, 6: 20, 16: 2}.get(rdtype, 0)
+        wire.extend(
+            b"\1x" if rdtype == 16 else draw(st.sampled_from([bytes(length), b"\n" * length]))
+        )
+
+    asked = draw(st.sampled_from([(b"web", b"shop"), (b"_http", b"web", b"shop")]) | NAMES)
+    kind = draw(st.sampled_from(list(Type)))
+    put(asked)
+    wire += kind.to_bytes(2, "big") + b"\0\1"
+    for section, usual in enumerate((kind, 6, 1)):
+        for _ in range(counts[section]):
+            rdtype = draw(st.just(usual) | st.sampled_from(TYPES) if not plain else st.just(usual))
+            put(draw(st.just(asked) | NAMES) if rdtype != 41 else ())
+            rdclass = draw(st.sampled_from([1, 1, 1, 1, 3]))
+            wire += rdtype.to_bytes(2, "big") + rdclass.to_bytes(2, "big")
+            wire += draw(TTLS).to_bytes(4, "big")
+            start = len(wire)
+            wire += b"\0\0"
+            put_data(rdtype)
+            off = draw(st.sampled_from([0] * 20 + [1, -1]))
+            wire[start : start + 2] = max(len(wire) - start - 2 + off, 0).to_bytes(2, "big")
+    return bytes(wire)
+
+
+@settings(max_examples=250, deadline=None)
+@given(messages(), messages())
+def test_a_made_message_is_read_as_dnspython_reads_it(wire: bytes, other: bytes) -> None:
+    check_scan(wire, check_scan(other))
+    check_read(wire)
+
+
+SEEDS = [path.read_bytes() for path in sorted((TESTS / "fuzz" / "corpus").iterdir())]
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["set", "set", "set", "insert", "delete", "repeat"]),
+        st.integers(0, 600),
+        st.integers(0, 255),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(SEEDS), CHANGES, st.none() | st.integers(0, 600))
+def test_a_reply_with_bytes_changed_put_in_or_taken_out_is_read_as_dnspython_reads_it(
+    wire: bytes, changes: list[tuple[str, int, int]], length: int | None
+) -> None:
+    changed = bytearray(wire)
+    for kind, where, byte in changes:
+        place = where % (len(changed) + 1)
+        match kind:
+            case "set":
+                changed[place : place + 1] = bytes((byte,))
+            case "insert":
+                changed[place:place] = bytes((byte,))
+            case "delete":
+                del changed[place : place + 1 + byte % 16]
+            case "repeat":
+                changed[place:place] = changed[place : place + byte]
+    data = bytes(changed[:length])
+    check_scan(data, scan(wire))
+    check_read(data)
+
+
+def test_hostile_names_cost_no_more_than_their_bytes() -> None:
+    """Pointers to pointers, and a thousand names with a tail each, end soon, one way or another."""
+    chain = b"".join((0xC000 | 12 + 2 * number).to_bytes(2, "big") for number in range(8000))
+    loop = message(WEB, Type.SRV, [SERVED], additional=[record(b"\xc0\x00", 1, bytes(4))] * 3000)
+    tails = message(
+        WEB,
+        Type.SRV,
+        [record(TO_QUESTION, 33, service(encode_name(f"a.b{number}.c"))) for number in range(1500)],
+        additional=[record(encode_name(f"a.b{number}.c"), 1, bytes(4)) for number in range(1500)],
+    )
+    for wire in (loop, tails, message(WEB, Type.A, [chain]), bytes(65535)):
+        check_scan(wire)
+    assert parsed(tails) == scanned(tails)
