@@ -1,6 +1,7 @@
 """The command line: its grammar, and who does what is asked. What is done is in `_commands`."""
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -
     if arguments is None:
         # As a container's first process it would not end by SIGTERM without that.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The commands tell by themselves what the library logs.
+    if not (log := logging.getLogger("headless_discovery")).handlers:
+        log.addHandler(logging.NullHandler())
     asked = make_parser().parse_args(arguments, Asked())
     run: Callable[[Asked, TextIO], int] = asked.run
     try:
@@ -62,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_watch(commands)
     _add_wait(commands)
     _add_doctor(commands)
+    _add_demo(commands)
     _add_serve(commands)
     return parser
 
@@ -138,6 +143,26 @@ def _add_doctor(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     doctor.add_argument(
         "--connect", action="store_true", help="connect to each pod's port: 1 s each, 16 at once"
     )
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = _command(
+        commands,
+        "demo",
+        _demo,
+        help="show what happens to peers in a cluster's life",
+        description="A tour of a cluster's life, on a fake cluster in memory: start, scaling, a "
+        "rolling update,\nan outage of DNS, recovery. It takes some seconds and no network.",
+        examples=("headless-discovery demo", "headless-discovery demo --plain"),
+        exit_codes="exit code:\n  0  always\n",
+    )
+    demo.add_argument("--plain", action="store_true", help="print lines of text, at once")
+
+
+def _demo(asked: Asked, out: TextIO) -> int:
+    from ._commands import _demo  # noqa: PLC0415 - the fake cluster is needed for this alone
+
+    return _demo.run(asked, out)
 
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,8 +1,8 @@
-"""The live view of ``watch``, with rich: `picture` is a function of a `View`, `show` draws it."""
+"""The live view, with rich: `picture` is a function of a `View`, `show` and `show_tour` draw it."""
 
 import collections
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 import attrs
@@ -11,9 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from .._endpoint import Snapshot, State
+from .._endpoint import Change, Snapshot, State
 from .._peers import Peers
 from .._stats import Stats
+from ._demo import Moment
 from ._show import counted, port_text
 from ._watch import follow, lines_of, state_text
 
@@ -105,30 +106,52 @@ def can_draw(out: TextIO) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
+class _Following:
+    """A `View` after the other, with the last changes."""
+
+    def __init__(self) -> None:
+        self._changes: collections.deque[tuple[datetime.datetime, str]] = collections.deque(
+            maxlen=_CHANGES
+        )
+        self._state: State | None = None
+
+    def view(self, peers: Peers, change: Change, at: datetime.datetime) -> View:
+        """What there is to see after this change."""
+        store, snapshot = peers._store, change.snapshot
+        if self._state not in (None, State.PENDING):  # what was there at first is no change
+            self._changes.extendleft((at, line) for line in lines_of(change))
+        if snapshot.state is not self._state:
+            self._state = snapshot.state
+            self._changes.appendleft((at, str(snapshot.state)))
+        due_in = store.next_turn - store.clock.now()
+        return View(str(store), snapshot, peers.stats, due_in, tuple(self._changes))
+
+
 def show(
     peers: Peers, out: TextIO, wall_clock: Callable[[], datetime.datetime], tick: float = _TICK
 ) -> None:
     """Draws until the `Peers` is closed."""
-    console, store = Console(file=out), peers._store
-    seen: collections.deque[tuple[datetime.datetime, str]] = collections.deque(maxlen=_CHANGES)
-    state: State | None = None
+    console, following = Console(file=out), _Following()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         try:
             for change in follow(peers, tick):
-                if state not in (None, State.PENDING):  # what was there at first is no change
-                    seen.extendleft((wall_clock(), line) for line in lines_of(change))
-                if change.snapshot.state is not state:
-                    state = change.snapshot.state
-                    seen.appendleft((wall_clock(), f"{state}"))
-                view = View(
-                    str(store),
-                    change.snapshot,
-                    peers.stats,
-                    store.next_turn - store.clock.now(),
-                    tuple(seen),
-                )
+                view = following.view(peers, change, wall_clock())
                 live.update(picture(view, console.width, console.height), refresh=True)
         finally:
             live.stop()
             # The screen is the terminal's own again: leave there what was known last.
-            console.print(f"{store}: {state_text(peers.snapshot)}", highlight=False)
+            console.print(f"{peers._store}: {state_text(peers.snapshot)}", highlight=False)
+
+
+def show_tour(moments: Iterable[Moment], out: TextIO, pause: Callable[[], object]) -> None:
+    """Draws the tour of ``demo``, at the pace of ``pause``."""
+    console, following = Console(file=out), _Following()
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        for moment in moments:
+            view = following.view(moment.peers, moment.change, moment.at)
+            title = Text(f"{moment.elapsed} s  {moment.title}\n", style="bold cyan")
+            lines = len(title.wrap(console, console.width))
+            drawn = picture(view, console.width, console.height - lines)
+            live.update(Group(title, drawn), refresh=True)
+            pause()
+    console.print("That is all; headless-discovery demo --plain tells it in text.")
