@@ -2,11 +2,15 @@
 
 - Below ``<!-- recorded: STATE NAME TYPE -->`` stands what the real CoreDNS answered, from
   ``tests/recorded``.
+- Below ``<!-- help: COMMAND -->`` stands what the command line takes, from its parser; below
+  ``<!-- demo -->`` what ``headless-discovery demo --plain`` prints.
 - ``figures/*.svg`` are drawn, one of them from a run of the library on a fake cluster.
 
 The same input gives the same bytes; a test holds the files equal to what is written here.
 """
 
+import argparse
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -18,12 +22,14 @@ import dns.rcode
 import dns.rdatatype
 
 from headless_discovery import Peers, State
+from headless_discovery._cli import make_parser
+from headless_discovery._commands._demo import tour, write_text
 from headless_discovery.testing import FakeCluster
 
 DOCS = Path(__file__).parent
 RECORDED = DOCS.parent / "tests" / "recorded"
 MARKED = re.compile(
-    r"(<!-- recorded: (\S+) (\S+) (\S+) -->\n\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL
+    r"(<!-- (recorded|help|demo)(?:: (.*?))? -->\n\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL
 )
 
 
@@ -32,9 +38,43 @@ def files() -> Iterator[tuple[Path, str]]:
     for page in sorted(DOCS.glob("*.md")):
         text = page.read_text()
         if MARKED.search(text):
-            yield page, MARKED.sub(lambda m: m[1] + recorded(m[2], m[3], m[4]) + m[5], text)
+            yield page, MARKED.sub(lambda m: m[1] + generated(m[2], m[3]) + m[4], text)
     yield DOCS / "figures" / "cluster-ip-and-headless.svg", cluster_ip_and_headless()
     yield DOCS / "figures" / "through-trouble.svg", through_trouble()
+
+
+def generated(kind: str, of: str) -> str:
+    """What stands below a mark."""
+    match kind:
+        case "recorded":
+            return recorded(*of.split())
+        case "help":
+            return help_of(of)
+    out = io.StringIO()
+    write_text(tour(), out)
+    return out.getvalue().lstrip()
+
+
+# The command line.
+
+
+def help_of(command: str) -> str:
+    """What a command takes, laid out the same by every version of Python."""
+    [commands] = [a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    parser = commands.choices[command]
+    parts = [str(parser.usage), str(parser.description)]
+    for group in parser._action_groups:
+        options = [action for action in group._group_actions if action.dest != "help"]
+        if options:
+            lines = [f"  {invocation(action):<28}{action.help}" for action in options]
+            parts.append("\n".join([f"{group.title}:", *lines]))
+    return "\n\n".join([*parts, str(parser.epilog)])
+
+
+def invocation(action: argparse.Action) -> str:
+    """How an option is written."""
+    names = ", ".join(action.option_strings)
+    return " ".join(filter(None, (names, "" if action.nargs == 0 else str(action.metavar))))
 
 
 # What CoreDNS answered.

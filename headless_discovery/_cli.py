@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from ._commands import _doctor, _exit, _resolve, _wait, _watch
 from ._commands._options import Asked, duration, port
@@ -41,13 +41,43 @@ def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -
         return _exit.INTERRUPTED
 
 
+class _PrintCompletion(argparse.Action):
+    """``--print-completion``: by shtab, if it is installed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - nothing is kept
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            import shtab  # noqa: PLC0415 - an extra
+        except ImportError:
+            parser.error(f"{option_string} needs shtab: pip install 'headless_discovery[cli]'")
+        print(shtab.complete(parser, str(values)))
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The grammar; the documentation and shell completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="headless-discovery",
-        description="Finds the pods of a Kubernetes headless Service, as an app's peers.",
+        description="Finds the pods of a Kubernetes headless Service, as an app's peers.\n\n"
+        "examples:\n"
+        "  headless-discovery resolve kubia-headless    who is there now\n"
+        "  headless-discovery doctor kubia-headless     why somebody is not\n"
+        "  headless-discovery demo                      without a cluster",
+        epilog="headless-discovery COMMAND --help tells more of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh"),
+        help="print what makes that shell complete this command",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     resolve = _command(
         commands,
         "resolve",
@@ -150,6 +180,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         commands,
         "demo",
         _demo,
+        operand="",
         help="show what happens to peers in a cluster's life",
         description="A tour of a cluster's life, on a fake cluster in memory: start, scaling, a "
         "rolling update,\nan outage of DNS, recovery. It takes some seconds and no network.",
@@ -170,6 +201,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         commands,
         "serve",
         _serve,
+        operand="MANIFEST...",
         help="answer DNS for a cluster that is not there",
         description="A name server for the Services and Pods of some manifests (YAML or JSON), "
         "which answers\nas the cluster's would; for developing an app without a cluster. Files "
@@ -206,6 +238,7 @@ def _command(
     name: str,
     run: Callable[[Asked, TextIO], int],
     *,
+    operand: str = "SERVICE",
     help: str,  # noqa: A002 - argparse's own word
     description: str,
     examples: Sequence[str],
@@ -215,6 +248,7 @@ def _command(
     shown = "\n".join(f"  {example}" for example in examples)
     command = commands.add_parser(
         name,
+        usage=f"headless-discovery {name} {operand} [OPTION...]".replace("  ", " "),
         help=help,
         description=f"{description}\n\nexamples:\n{shown}",
         epilog=exit_codes,
@@ -226,22 +260,52 @@ def _command(
 
 def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON object") -> None:
     command.add_argument("service", metavar="SERVICE", help="svc, svc.namespace or a full name")
-    command.add_argument("--port", type=port, help="a port's name, or its number")
-    command.add_argument("--protocol", choices=PROTOCOLS, default="tcp", help="of the named port")
-    command.add_argument("--namespace", "-n", help="default: this pod's own")
-    command.add_argument("--cluster-domain", help="default: from resolv.conf, or cluster.local")
-    command.add_argument("--family", choices=FAMILIES, default=FAMILIES[0])
-    command.add_argument("--records", choices=RECORDS, default=RECORDS[0])
-    command.add_argument(
+    what = command.add_argument_group("what to find")
+    what.add_argument("--port", type=port, metavar="PORT", help="a port's name, or its number")
+    what.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="tcp",
+        metavar="PROTOCOL",
+        help=f"of a port's name: {_listed(PROTOCOLS)}",
+    )
+    what.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: this pod's own")
+    what.add_argument(
+        "--cluster-domain", metavar="DOMAIN", help="default: resolv.conf's, or cluster.local"
+    )
+    what.add_argument(
+        "--family",
+        choices=FAMILIES,
+        default=FAMILIES[0],
+        metavar="FAMILY",
+        help=f"of addresses: {_listed(FAMILIES)}",
+    )
+    what.add_argument(
+        "--records",
+        choices=RECORDS,
+        default=RECORDS[0],
+        metavar="RECORDS",
+        help=f"{_listed(RECORDS)}: A and AAAA alone",
+    )
+    what.add_argument("--exclude-self", action="store_true", help="leave this pod out")
+    whom = command.add_argument_group("whom to ask")
+    whom.add_argument(
         "--nameserver",
         action="append",
         metavar="ADDRESS[:PORT]",
         help=f"may be given again; default: ${NAMESERVER_VARIABLE}, or resolv.conf's",
     )
-    command.add_argument(
-        "--lifetime", type=duration, default=5.0, metavar="TIME", help="for one lookup: 5s, 500ms"
-    )
-    command.add_argument(
-        "--exclude-self", action="store_true", help="leave the pod out that this runs in"
+    whom.add_argument(
+        "--lifetime",
+        type=duration,
+        default=5.0,
+        metavar="TIME",
+        help="for one lookup, such as 500ms; default: 5s",
     )
     command.add_argument("--json", action="store_true", help=json)
+
+
+def _listed(choices: Sequence[str]) -> str:
+    """The choices, the default first."""
+    first, *others = choices
+    return f"{first} (default), {', '.join(others)}"

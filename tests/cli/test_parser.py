@@ -1,0 +1,115 @@
+"""The grammar of the command line: help that teaches, completion, and what importing costs."""
+
+import io
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from headless_discovery._cli import main, make_parser
+
+COMMANDS = ["resolve", "watch", "wait", "doctor", "demo", "serve"]
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments, "--help"])
+    assert exit_.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_begins_with_examples_and_ends_with_exit_codes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(capsys, command)
+    assert text.index("examples:") < text.index("options:") < text.index("exit code")
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    text = help_of(capsys)
+    assert re.findall(r"^    (\w+)  ", text, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_every_example_is_one_that_the_parser_takes(
+    command: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = help_of(capsys, *([] if command is None else [command]))
+    examples = text.partition("examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples
+    for example in examples:
+        # What stands behind the prompt, a pipe, a container's "--" or a comment.
+        said = re.split(r" \||  +(?=\w+ )| && ", example.strip())[0]
+        words = shlex.split(said.partition(" -- ")[2] or said)
+        if words[0] == "kubectl":
+            continue
+        make_parser().parse_args(words[1:] if words[0] == "headless-discovery" else words)
+
+
+def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_is_printed_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--print-completion", shell])
+    assert exit_.value.code == 0
+    assert "doctor" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out + (
+        "COMP_WORDS=(headless-discovery wait web --st); COMP_CWORD=3\n"
+        "_shtab_headless_discovery; echo completed: ${COMPREPLY[@]}\n"
+    )
+    done = subprocess.run(
+        ["bash", "--norc"], input=script, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "completed: --stable-for"
+
+
+def test_completion_without_shtab_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(SystemExit) as exit_:
+        main(["--print-completion", "bash"])
+    assert exit_.value.code == 2
+    assert "needs shtab: pip install 'headless_discovery[cli]'" in capsys.readouterr().err
+
+
+def test_importing_the_library_imports_no_argument_parser() -> None:
+    program = (
+        "import sys, headless_discovery; "
+        "print(sorted({'argparse', 'rich', 'shtab', 'yaml'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_imports_rich_only_to_draw() -> None:
+    program = (
+        "import sys; from headless_discovery._cli import main; main(['demo', '--plain']); "
+        "sys.exit('rich' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=True)
+
+
+def test_what_the_library_logs_does_not_get_between_the_lines(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["demo", "--plain"], out=io.StringIO()) == 0
+    assert capfd.readouterr().err == ""
