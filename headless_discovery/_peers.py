@@ -87,7 +87,7 @@ class _Flights:
     def close(self) -> None:
         """A lookup under way is given up, the background ends, everybody who waits is woken."""
         with self.guard:
-            self.store.closed = True
+            self.store.close()
             self.guard.notify_all()
             join, self._join = self._join, None
         if join is not None:
@@ -96,7 +96,6 @@ class _Flights:
     def after_fork(self) -> None:
         """In the child: other threads are gone, and with them what they held."""
         self.guard = threading.Condition()
-        self.store.flight = None
         self._sharing = 0
         if self.store.in_background and not self.store.closed:
             self._join = self.clock.start(self)
@@ -267,9 +266,22 @@ class Peers(Shared):
         of failures, are picked only if nobody else is left. Raises `NoEndpoints` if there is
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
+        store = self._store
+        choice = store.choice
+        if store.clock.now() >= choice.until:
+            self._flights.carry_out(known(store))
+            choice = store.chosen()
+        return choice.drawn() if key is None else choice.keyed(choice.among, key)
+
+    def sample(self, k: int) -> tuple[Endpoint, ...]:
+        """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
+
+        Those that are departing or set aside are among them only if there are not ``k`` others.
+        Raises what `endpoints` raises; if there is none, it is ``()``.
+        """
         if not self._store.is_fresh():
             self._flights.carry_out(known(self._store))
-        return self._store.pick(key)
+        return self._store.sample(k)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first ``k`` endpoints in order, or all if there are fewer.
@@ -281,6 +293,10 @@ class Peers(Shared):
         if not self._store.is_fresh():
             self._flights.carry_out(known(self._store))
         return self._store.ranked(key, k)
+
+    def _hasten(self) -> None:
+        with self._flights.guard:
+            self._flights.guard.notify_all()
 
     # Being told.
 
@@ -360,7 +376,7 @@ _all: weakref.WeakSet[Peers] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for store in list(_all):
-        store._store.selecting.after_fork()
+        store._store.after_fork()
         store._flights.after_fork()
 
 

@@ -14,7 +14,7 @@ from ._endpoint import Endpoint
 from ._errors import ConfigurationError
 from ._sticky import Key, Sticky
 
-__all__ = ["Key", "Random", "RoundRobin", "Sticky", "Strategy", "strategy_from"]
+__all__ = ["Key", "Random", "RoundRobin", "Sticky", "Strategy", "nobody", "strategy_from"]
 
 
 @runtime_checkable
@@ -43,16 +43,19 @@ class RoundRobin:
         self._rng = random.Random() if rng is None else rng
         self._lock = threading.Lock()
         self._order: list[Endpoint] = []
-        self._turns: tuple[Sequence[Endpoint] | None, Callable[[], Endpoint]] = (None, _nobody)
+        self._turns: tuple[Sequence[Endpoint] | None, Callable[[], Endpoint]] = (None, nobody)
 
     def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:  # noqa: ARG002 - the protocol has it
         """The next in turn."""
-        known, following = self._turns
-        return following() if known is endpoints else self._renewed(endpoints)()
+        return self._drawing(endpoints)()
 
-    def _renewed(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
+    def _drawing(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
+        """What gives the next in turn, as long as the endpoints stay the same."""
+        known, following = self._turns
+        if known is endpoints:
+            return following
         if not endpoints:
-            return _nobody
+            return nobody
         with self._lock:
             known, following = self._turns
             if known is not endpoints:
@@ -77,7 +80,8 @@ class RoundRobin:
         return staying + self._rng.sample(list(newcomers.values()), len(newcomers))
 
 
-def _nobody() -> Endpoint:
+def nobody(*_: object) -> Endpoint:
+    """Chooses from nobody."""
     raise IndexError("there is no endpoint to choose from")
 
 
@@ -88,11 +92,21 @@ class Random:
     """
 
     def __init__(self, *, rng: random.Random | None = None) -> None:
-        self._random = (random.Random() if rng is None else rng).random
+        self._bits = (random.Random() if rng is None else rng).getrandbits
 
     def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:  # noqa: ARG002 - the protocol has it
         """Any of them."""
-        return endpoints[int(self._random() * len(endpoints))]
+        return self._drawing(endpoints)()
+
+    def _drawing(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
+        """What gives any of these endpoints."""
+        bits, count = self._bits, len(endpoints)
+
+        def draw() -> Endpoint:
+            # The quickest way in Python. Of 2**30 numbers no endpoint has more than one too many.
+            return endpoints[bits(30) * count >> 30]
+
+        return draw
 
 
 def strategy_from(argument: object, rng: random.Random) -> Strategy:

@@ -48,6 +48,29 @@ class Shared:
         """Counters as plain numbers."""
         return self._store.stats()
 
+    @property
+    def ejected(self) -> dict[Endpoint, float]:
+        """What is set aside because of failures, and until when, on the store's clock.
+
+        The first to come back comes first. Departing endpoints are avoided anyway, and are not
+        among them.
+        """
+        return self._store.ejected()
+
+    def report(self, endpoint: Endpoint, error: BaseException | None = None) -> None:
+        """Tells how an endpoint did: well, or with an error. `attempts` does it by itself.
+
+        `Policy.eject_after` failures in a row set it aside for a while: `pick` avoids it; one
+        success clears that. A failure also makes the next lookup due, but does not wait for it. An
+        endpoint that is not there, or at another address by now, is ignored.
+        """
+        if self._store.report(endpoint, error):
+            self._hasten()
+
+    def _hasten(self) -> None:
+        """Tells the background that a lookup is due sooner."""
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         store = self._store
         state = "closed" if store.closed else str(store.snapshot.state)

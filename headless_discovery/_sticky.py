@@ -232,8 +232,11 @@ class Sticky:
 
     def ranked(self, endpoints: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
         """The first ``k`` owners of the key in order, or all, if there are fewer."""
-        walk = self._ring_of(endpoints).walk(position(key))
-        return tuple(itertools.islice(walk, k))
+        return tuple(itertools.islice(self._walk(endpoints, key), k))
+
+    def _walk(self, endpoints: Sequence[Endpoint], key: Key | None) -> Iterator[Endpoint]:
+        """Every endpoint once, in the order in which the key belongs to them."""
+        return self._ring_of(endpoints).walk(self._position(key))
 
     def _position(self, key: Key | None) -> int:
         if key is None:

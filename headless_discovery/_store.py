@@ -7,10 +7,15 @@ socket, a thread or a task; the shells see to it that one lookup goes on at a ti
 import copy
 import logging
 import math
-from collections.abc import Iterable, Sequence
+import operator
+import threading
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Sequence
 
 import attrs
 
+from ._choosing import Choice, Chooser
+from ._ejection import place
 from ._endpoint import Change, Endpoint, Snapshot, State, difference
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
@@ -18,7 +23,7 @@ from ._membership import Membership
 from ._options import Finding, Selecting, own_addresses, parse_endpoint
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from ._questions import Memory, Origin, lookup
-from ._selection import Key, Sticky
+from ._selection import Key
 from ._self import find_self
 from ._stats import Stats
 from ._steps import Steps, steps_of
@@ -47,14 +52,16 @@ class Store:
         """The lookup that goes on, if one does."""
         self.traffic = Traffic()
         self._membership = Membership(selecting.policy, selecting.rng)
-        self._sticky = Sticky()
+        self.choice = Choice()
+        """What `pick` chooses from, and by; it holds until `Choice.until`."""
         self._memory = Memory()
         self._own_addresses: tuple[str, ...] | None = None
         self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
         self._changes = 0
         self._state_since: float | None = None
         self._presence = Presence()
-        self._choosable: tuple[Snapshot, tuple[Endpoint, ...]] = (self.snapshot, ())
+        self._chooser = Chooser(selecting)
+        self._lock = threading.RLock()  # of the membership, the chooser and the choice
 
     def __str__(self) -> str:
         """For people: which Service."""
@@ -144,6 +151,7 @@ class Store:
             changes=self._changes,
             endpoints=len(snapshot.endpoints),
             departing=len(snapshot.departing),
+            ejected=len(self.ejected()),
             state=snapshot.state,
             state_since=self._state_since,
         )
@@ -168,6 +176,20 @@ class Store:
         if see_self:
             self._own_addresses = own_addresses(finding, needed_for="see_self=True")
         return wanted
+
+    # Life.
+
+    def close(self) -> None:
+        """Nothing is known to anybody after that."""
+        with self._lock:
+            self.closed = True
+            self._choose()
+
+    def after_fork(self) -> None:
+        """In the child: other threads are gone, and with them what they held and led."""
+        self._lock = threading.RLock()
+        self.flight = None
+        self.selecting.after_fork()
 
     # Errors.
 
@@ -204,9 +226,10 @@ class Store:
         if self.closed:
             return None
         now = self.clock.now()
-        self._membership.learn(outcome, asked_at, now)
-        before = self.snapshot
-        self._see()
+        with self._lock:
+            self._membership.learn(outcome, asked_at, now)
+            before = self.snapshot
+            self._see()
         self._note(outcome, before, now)
         return difference(before.endpoints, self.snapshot)
 
@@ -245,6 +268,8 @@ class Store:
             own = find_self(full.endpoints, self._own_addresses, finding.resolver.own_hostname())
         shown = full if finding is None or finding.include_self else self._without(own, full)
         self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
+        self._chooser.ejection.see(shown.endpoints)
+        self._choose()
 
     def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
         """The membership's snapshot; its state is that of the answer before leaving out."""
@@ -281,37 +306,73 @@ class Store:
 
     # Choosing.
 
-    def pick(self, key: Key | None) -> Endpoint:
-        """One endpoint by the strategy, or the key's own."""
-        endpoints = self._chosen_from()
-        if not endpoints:
+    def chosen(self) -> Choice:
+        """What to choose from, and by, at this moment; raises `NoEndpoints`. Never asks."""
+        with self._lock:
+            self._choose()
+            choice = self.choice
+        if not choice.endpoints:
             raise self.nobody()
-        strategy = self.selecting.strategy
-        if key is not None and not self.selecting.own_strategy:
-            strategy = self._sticky
-        return strategy.select(endpoints, key)
+        return choice
+
+    def _choose(self) -> None:
+        """Looks again whom to choose among; with the lock held."""
+        self.choice = self._chooser.choice(
+            self.snapshot, self.sight.snapshot.endpoints, self.clock.now(), self._fresh_until
+        )
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first owners, this pod among them: it is for placing data."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 0:
-            raise ConfigurationError(f"k must be a whole number from 0 on, not {k!r}")
-        endpoints = self._membership.snapshot.endpoints
-        return self._sticky.ranked(endpoints, key, k) if endpoints else ()
+        endpoints = self.sight.snapshot.endpoints
+        return self._chooser.ranked(endpoints, key, _count(k)) if endpoints else ()
 
-    def _chosen_from(self) -> tuple[Endpoint, ...]:
-        """Those that stay; the departing ones only if nobody else is left."""
-        snapshot, endpoints = self._choosable
-        if snapshot is not self.snapshot:
-            snapshot = self.snapshot
-            staying = snapshot.endpoints
-            if snapshot.departing:
-                departing = set(snapshot.departing)
-                staying = tuple(e for e in snapshot.endpoints if e not in departing)
-            # The same tuple as before, if it is: strategies know a set by its object.
-            endpoints = endpoints if endpoints == staying else staying
-            endpoints = endpoints or snapshot.endpoints
-            self._choosable = (snapshot, endpoints)
-        return endpoints
+    def sample(self, k: int) -> tuple[Endpoint, ...]:
+        """Some at random."""
+        if not _count(k) or not self.snapshot.endpoints:
+            return ()
+        return self._chooser.sample(self.chosen(), k)
+
+    def another(self, key: Key | None, tried: Container[int]) -> Endpoint | None:
+        """One that was not tried; ``None``: all were."""
+        return self._chooser.another(self.chosen(), key, tried)
+
+    # How endpoints do.
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last call of any endpoint failed."""
+        return bool(self._chooser.ejection.failing)
+
+    def report(self, endpoint: Endpoint, error: BaseException | None) -> bool:
+        """Takes in how an endpoint did; tells whether a lookup is due sooner because of that."""
+        if error is None and not self.failing:
+            return False
+        with self._lock:
+            if not self._is_current(endpoint):
+                return False
+            now = self.clock.now()
+            if error is None:
+                self._chooser.ejection.succeeded(endpoint)
+            else:
+                self._chooser.ejection.failed(endpoint, now)
+                self._membership.hurry(now)
+            self._choose()
+        return error is not None
+
+    def ejected(self) -> dict[Endpoint, float]:
+        """Who is set aside, until when."""
+        with self._lock:
+            return self._chooser.aside(self.snapshot, self.clock.now())
+
+    def _is_current(self, endpoint: Endpoint) -> bool:
+        """Whether it is there, at this very place."""
+        endpoints, identity = self.snapshot.endpoints, endpoint.identity
+        index = bisect_left(endpoints, identity, key=operator.attrgetter("identity"))
+        return (
+            index < len(endpoints)
+            and endpoints[index].identity == identity
+            and place(endpoints[index]) == place(endpoint)
+        )
 
     def fix(self, endpoints: Iterable[str]) -> None:
         """Makes it a fixed list; raises `ConfigurationError` for what is not an address."""
@@ -328,3 +389,9 @@ class Store:
             )
         self._see()
         self._state_since = now
+
+
+def _count(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int) or k < 0:
+        raise ConfigurationError(f"k must be a whole number from 0 on, not {k!r}")
+    return k

@@ -119,7 +119,7 @@ class _Flights:
 
     def give_up(self) -> None:
         """The part of it that does not wait."""
-        self.store.closed = True
+        self.store.close()
         self.bell.ring()
         if self._flight.task is not None:
             self._flight.task.cancel()
@@ -240,9 +240,22 @@ class Peers(Shared):
         of failures, are picked only if nobody else is left. Raises `NoEndpoints` if there is
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
+        store = self._store
+        choice = store.choice
+        if store.clock.now() >= choice.until:
+            await self._flights.carry_out(known(store))
+            choice = store.chosen()
+        return choice.drawn() if key is None else choice.keyed(choice.among, key)
+
+    async def sample(self, k: int) -> tuple[Endpoint, ...]:
+        """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
+
+        Those that are departing or set aside are among them only if there are not ``k`` others.
+        Raises what `endpoints` raises; if there is none, it is ``()``.
+        """
         if not self._store.is_fresh():
             await self._flights.carry_out(known(self._store))
-        return self._store.pick(key)
+        return self._store.sample(k)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first ``k`` endpoints in order, or all if there are fewer.
@@ -255,6 +268,9 @@ class Peers(Shared):
         self._store.check_open()
         self._store.raise_if_unknown()
         return self._store.ranked(key, k)
+
+    def _hasten(self) -> None:
+        self._flights.bell.ring()
 
     # Being told.
 

@@ -37,6 +37,7 @@ class FakeClock(Clock):
         self._order = itertools.count()
         self._lock = threading.RLock()
         self._advancing = 0  # how many tasks are in `advance_async`
+        self._background: list[_Background] = []
 
     def __repr__(self) -> str:
         return f"FakeClock({self._now:g})"
@@ -141,7 +142,9 @@ class FakeClock(Clock):
 
     def start(self, work: Work) -> Callable[[], None]:
         """Does the work when it is due, as `advance` comes by."""
-        _Background(self, work).schedule()
+        background = _Background(self, work)
+        self._background.append(background)
+        background.schedule()
         return _nothing
 
     def start_async(self, work: Work) -> Callable[[], Awaitable[None]]:
@@ -155,6 +158,7 @@ class FakeClock(Clock):
 
     def _run_next(self, until: float) -> bool:
         with self._lock:
+            self._background = [each for each in self._background if each.goes_on()]
             if not self._agenda or self._agenda[0][0] > until:
                 return False
             when, _, call = heapq.heappop(self._agenda)
@@ -196,15 +200,26 @@ class _Background:
     def __init__(self, clock: FakeClock, work: Work) -> None:
         self._clock = clock
         self._work = work
+        self._at = math.inf
+        self._cancel = _nothing
 
     def schedule(self) -> None:
         due = self._work.due()
         if due is None:
             return
-        at = self._clock.now() + self._LOOK_AGAIN if math.isinf(due) and due > 0 else due
-        self._clock.call_at(at, self._turn)
+        self._at = self._clock.now() + self._LOOK_AGAIN if due == math.inf else due
+        self._cancel = self._clock.call_at(self._at, self._turn)
+
+    def goes_on(self) -> bool:
+        """Whether there will be turns; the next one is put forward if it is due sooner by now."""
+        due = self._work.due()
+        if due is not None and due < self._at < math.inf:
+            self._cancel()
+            self.schedule()
+        return due is not None
 
     def _turn(self) -> None:
+        self._at = math.inf
         due = self._work.due()
         if due is None:
             return

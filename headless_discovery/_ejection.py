@@ -1,0 +1,82 @@
+"""Ejection: who is set aside for a while, because calls to it failed. Pure, on times handed in.
+
+It is told how endpoints did, and says whom to avoid. It may not know DNS, strategies or clocks.
+The rules:
+
+set aside
+    After `Policy.eject_after` failures in a row, for `eject_for` seconds; after that, one more
+    failure does so again, for twice as long each time, up to `eject_max`. What fails while it is
+    aside was called before, and does not count.
+back
+    When the time is over, or at once with one success, which clears everything.
+never too many
+    At most half of the endpoints, rounded down, are aside: those that are due first come back.
+forgotten
+    When the endpoint leaves, or is at another address or port number.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from ._endpoint import Endpoint
+from ._policy import Policy
+
+
+@attrs.define
+class _Record:
+    place: tuple[str, int | None]
+    failures: int = 0
+    until: float = float("-inf")
+
+
+class Ejection:
+    """The failures in a row of each endpoint, and who is aside because of them."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.failing: dict[tuple[str, str], _Record] = {}
+        """By identity; only those whose last call failed."""
+        self._policy = policy
+
+    def see(self, endpoints: Iterable[Endpoint]) -> None:
+        """Forgets whoever is not among the endpoints, or is at another place now."""
+        if self.failing:
+            places = {endpoint.identity: place(endpoint) for endpoint in endpoints}
+            for identity, record in list(self.failing.items()):
+                if places.get(identity) != record.place:
+                    del self.failing[identity]
+
+    def succeeded(self, endpoint: Endpoint) -> None:
+        """A call to it went well."""
+        record = self.failing.get(endpoint.identity)
+        if record is not None and record.place == place(endpoint):
+            del self.failing[endpoint.identity]
+
+    def failed(self, endpoint: Endpoint, now: float) -> None:
+        """A call to it failed."""
+        policy = self._policy
+        record = self.failing.setdefault(endpoint.identity, _Record(place(endpoint)))
+        if now < record.until:
+            return
+        record.failures += 1
+        further = record.failures - policy.eject_after
+        if further >= 0:
+            # Not 2 ** 5000: a float ends at 2 ** 1024.
+            record.until = now + min(policy.eject_for * 2.0 ** min(further, 64), policy.eject_max)
+
+    def aside(self, endpoints: Sequence[Endpoint], now: float) -> dict[Endpoint, float]:
+        """Who of them is aside, until when; in the order in which they come back."""
+        if not self.failing:
+            return {}
+        until = {
+            endpoint: record.until
+            for endpoint in endpoints
+            if (record := self.failing.get(endpoint.identity)) is not None and now < record.until
+        }
+        last_first = sorted(until, key=lambda endpoint: (until[endpoint], endpoint.identity))[::-1]
+        return {endpoint: until[endpoint] for endpoint in last_first[: len(endpoints) // 2][::-1]}
+
+
+def place(endpoint: Endpoint) -> tuple[str, int | None]:
+    """Where it is."""
+    return endpoint.address, endpoint.port
