@@ -26,7 +26,7 @@ by_name = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.n
 
 
 def test_the_readme_has_an_example_on_its_first_screen() -> None:
-    first = "".join((ROOT / "README.md").read_text().splitlines(keepends=True)[:24])
+    first = "".join((ROOT / "README.md").read_text().splitlines(keepends=True)[:26])
     assert "python" in [block[1] for block in BLOCK.finditer(first)]
 
 
@@ -82,3 +82,19 @@ def test_every_line_of_the_threat_model_names_a_test_that_there_is() -> None:
     rows = [row for row in text.splitlines() if row.startswith("| ") and "held by" not in row]
     assert rows
     assert not [row for row in rows if "`test_" not in row]
+
+
+def outline(document: Path) -> list[object]:
+    """The levels of the headings, the blocks without their comments, the links, in their order."""
+    text = document.read_text()
+    code = BLOCK.sub("", text)
+    return [
+        [len(level) for level in re.findall(r"^(#+) ", code, re.MULTILINE)],
+        [(block[1], re.sub(r" *#.*", "", block[2])) for block in BLOCK.finditer(text)],
+        [link for link in re.findall(r"\]\(([^)]+)\)", code) if not link.startswith("README")],
+        len(re.findall(r"^- ", code, re.MULTILINE)),
+    ]
+
+
+def test_the_chinese_readme_keeps_step_with_the_english_one() -> None:
+    assert outline(ROOT / "README.zh-CN.md") == outline(ROOT / "README.md")
