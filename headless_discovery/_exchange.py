@@ -39,6 +39,8 @@ class Question:
     rdtype: Type
     tcp: bool = True
     """Whether to ask again over TCP when the answer was cut."""
+    before: Answer | None = attrs.field(default=None, eq=False, repr=False)
+    """The last answer to it, if that is known: equal records are then recognised."""
 
     def __str__(self) -> str:
         """As ``dig`` would have it: ``web.shop.svc.cluster.local. SRV``."""
@@ -159,7 +161,7 @@ def _send(
     if isinstance(came, NoReply):
         return came
     try:
-        answer = read(came)
+        answer = read(came, question.before)
     except MalformedReplyError as error:
         return NoReply(f"a malformed reply of {len(came)} bytes ({error})")
     if (reason := _unusable(answer, question, service)) is not None:

@@ -34,6 +34,7 @@ a waiter
     set are a `Run`, which tells for how long that set has been confirmed.
 """
 
+import itertools
 import operator
 import random
 
@@ -88,6 +89,16 @@ class _Grace:
     confirmations: int = 0
 
 
+@attrs.frozen
+class _Missing:
+    """A member that the last answers lacked."""
+
+    last_seen: float
+    """When the last answer that held it was asked for."""
+    first: Asked
+    """The first answer that lacked it."""
+
+
 class Membership:
     """The members of one Service, as far as the answers so far say."""
 
@@ -105,8 +116,8 @@ class Membership:
         self._last_end = float("-inf")  # of the last lookup
         self._failures = 0
         self._lookups = 0
-        self._seen: dict[tuple[str, str], float] = {}  # when each member was last published
-        self._missing: dict[tuple[str, str], Asked] = {}  # the answer that first lacked it
+        self._published: tuple[Endpoint, ...] | None = None  # the last answer, if it held somebody
+        self._missing: dict[tuple[str, str], _Missing] = {}
         self._appeared: dict[tuple[str, str], dict[str, float]] = {}  # when each address did
         self._grace: _Grace | None = None
         self._confirmed_at = float("-inf")  # when the set was last confirmed
@@ -174,38 +185,52 @@ class Membership:
 
     def _found(self, found: Found, asked: Asked, now: float) -> Change | None:
         policy = self._policy
-        old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
+        members, departing = self.snapshot.endpoints, self.snapshot.departing
+        if departing or found.endpoints is not self._published:  # else all is as it was
+            members, departing = self._members(found, asked), self._departing(found, asked)
+        self._published = found.endpoints
         self._grace = None
         self._confirmed_at = asked.at
-        published = {endpoint.identity for endpoint in found.endpoints}
-        members = [self._current(endpoint, old, asked.at) for endpoint in found.endpoints]
-        self.run = self._run_on(tuple(members), asked)
-        departing: list[Endpoint] = []
-        for identity, endpoint in old.items():
-            if identity in published:
-                self._missing.pop(identity, None)
-                continue
-            first = self._missing.setdefault(identity, asked)
-            forgotten = asked.at - self._seen.get(identity, asked.at) > policy.forget_after
-            if forgotten or asked.confirms(first, policy.confirm_after):
-                del self._missing[identity]
-                self._forget(identity)
-            else:
-                departing.append(endpoint)
-        for identity in published:
-            self._seen[identity] = asked.at
+        self.run = self._run_on(members, asked)
         self.due = now + self._pause(found.ttl)
         if departing:
             self.due = min(self.due, now + policy.confirm_after)
         return self._show(
             Snapshot(
-                endpoints=(*members, *departing),
-                departing=tuple(departing),
+                endpoints=_merged(members, departing) if departing else members,
+                departing=departing,
                 state=State.LIVE,
                 ttl=found.ttl,
                 answered_at=now,
             )
         )
+
+    def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
+        """Those that the answer holds, sorted by identity as it is."""
+        old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
+        return tuple([self._current(endpoint, old, asked.at) for endpoint in found.endpoints])
+
+    def _departing(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
+        """Those that it lacks and that stay until that is confirmed, sorted by identity."""
+        kept = self.snapshot.endpoints
+        if not kept:
+            return ()
+        policy = self._policy
+        published = {endpoint.identity for endpoint in found.endpoints}
+        for identity in self._missing.keys() & published:
+            del self._missing[identity]
+        departing: list[Endpoint] = []
+        for endpoint in kept:
+            identity = endpoint.identity
+            if identity in published:
+                continue
+            missing = self._missing.setdefault(identity, _Missing(self._confirmed_at, asked))
+            forgotten = asked.at - missing.last_seen > policy.forget_after
+            if forgotten or asked.confirms(missing.first, policy.confirm_after):
+                self._forget(identity)
+            else:
+                departing.append(endpoint)
+        return tuple(departing)
 
     def _run_on(self, members: tuple[Endpoint, ...], asked: Asked) -> Run:
         run = self.run
@@ -242,7 +267,7 @@ class Membership:
         return attrs.evolve(endpoint, addresses=tuple(newest_first), identity=endpoint.identity)
 
     def _forget(self, identity: tuple[str, str]) -> None:
-        self._seen.pop(identity, None)
+        self._missing.pop(identity, None)
         self._appeared.pop(identity, None)
 
     def _empty(self, empty: Empty, asked: Asked, now: float) -> Change | None:
@@ -256,8 +281,8 @@ class Membership:
             )
             return None
         for endpoint in kept:
-            self._missing.pop(endpoint.identity, None)
             self._forget(endpoint.identity)
+        self._published = None
         self._grace = None
         return self._show(
             Snapshot(
@@ -289,9 +314,9 @@ class Membership:
         )
 
     def _show(self, new: Snapshot) -> Change | None:
-        """Sorts, keeps the old tuple if nothing changed, and counts the generation."""
+        """Keeps the old tuple if nothing changed, and counts the generation."""
         before = self.snapshot
-        endpoints = tuple(sorted(new.endpoints, key=_identity))
+        endpoints = new.endpoints
         if len(endpoints) == len(before.endpoints) and all(
             map(operator.is_, endpoints, before.endpoints)
         ):
@@ -299,7 +324,6 @@ class Membership:
         self.snapshot = attrs.evolve(
             new,
             endpoints=endpoints,
-            departing=tuple(sorted(new.departing, key=_identity)),
             generation=before.generation + (endpoints is not before.endpoints),
         )
         return difference(before.endpoints, self.snapshot) or None
@@ -316,5 +340,5 @@ class Membership:
         return pause * (1 + self._rng.uniform(0, self._policy.jitter))
 
 
-def _identity(endpoint: Endpoint) -> tuple[str, str]:
-    return endpoint.identity
+def _merged(*parts: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    return tuple(sorted(itertools.chain(*parts), key=lambda endpoint: endpoint.identity))

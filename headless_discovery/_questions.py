@@ -10,6 +10,7 @@ is guessed, and an incomplete set is never passed off as complete.
 """
 
 import enum
+import operator
 import socket  # for inet_pton alone
 from collections.abc import Generator, Iterable, KeysView, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -80,6 +81,17 @@ class Origin(enum.StrEnum):
     """A or AAAA gave its addresses; it is called by the dashed one of them."""
 
 
+@attrs.frozen
+class _Made:
+    """A set of endpoints, and what it was made from: the answers' values, told by identity."""
+
+    basis: tuple[object, ...]
+    endpoints: tuple[Endpoint, ...]
+
+    def came_of(self, basis: tuple[object, ...]) -> bool:
+        return len(basis) == len(self.basis) and all(map(operator.is_, basis, self.basis))
+
+
 @attrs.define
 class Memory:
     """What one lookup leaves for the next of the same `Wanted`."""
@@ -94,8 +106,21 @@ class Memory:
     """The last addresses of SRV targets that came without glue, likewise."""
     too_large: int | None = None
     """How many addresses there were when SRV did not fit; 0 until they are counted."""
+    answers: dict[Type, Answer] = attrs.field(factory=dict)
+    """The last answers about `Wanted.name`, so that equal records are recognised."""
+    made: "_Made | None" = None
+    """What the last lookup found, and from what, if it found all there is."""
     in_use: Type | None = None
     """The family that pods without host names were listed by (`_one_family`)."""
+
+    def question(self, wanted: Wanted, rdtype: Type, *, tcp: bool = True) -> Question:
+        """One about the pods of the port, which knows its last answer."""
+        return Question(wanted.name, rdtype, tcp, before=self.answers.get(rdtype))
+
+    def learn(self, rdtype: Type, reply: Reply) -> None:
+        """Keeps the answer to such a question for the next one."""
+        if isinstance(reply, Answer) and reply.records is not None:
+            self.answers[rdtype] = reply
 
     def origin(self, endpoint: Endpoint) -> Origin:
         """Where an endpoint that the last lookup found came from."""
@@ -121,10 +146,11 @@ class _StopError(Exception):
 
 def lookup(wanted: Wanted, memory: Memory) -> Lookup:
     """One lookup of one Service."""
+    made, memory.made = memory.made, None
     try:
         if wanted.records == "address" or memory.too_large is not None:
-            return (yield from _by_addresses(wanted, memory))
-        return (yield from _by_services(wanted, memory))
+            return (yield from _by_addresses(wanted, memory, made))
+        return (yield from _by_services(wanted, memory, made))
     except _StopError as stop:
         return stop.outcome
 
@@ -132,23 +158,29 @@ def lookup(wanted: Wanted, memory: Memory) -> Lookup:
 # SRV: names, ports and addresses in one answer.
 
 
-def _by_services(wanted: Wanted, memory: Memory) -> Lookup:
-    [reply] = yield [Question(wanted.name, Type.SRV)]
+def _by_services(wanted: Wanted, memory: Memory, made: _Made | None) -> Lookup:
+    [reply] = yield [memory.question(wanted, Type.SRV)]
+    memory.learn(Type.SRV, reply)
     answer = _services(wanted, reply)
     if answer.truncated:
         # Noted at once: should the rest not come in time, the next lookup starts with that.
         memory.too_large = 0
-        return (yield from _by_addresses(wanted, memory, answer))
+        return (yield from _by_addresses(wanted, memory, made, answer))
     if answer.services:
-        return (yield from _from_services(wanted, memory, answer))
+        return (yield from _from_services(wanted, memory, made, answer))
     if isinstance(wanted.port, str):
         return (yield from _diagnose(wanted, answer))
     if answer.no_such_name:
         return _empty(wanted, [answer])
-    return (yield from _by_addresses(wanted, memory, answer))
+    return (yield from _by_addresses(wanted, memory, made, answer))
 
 
-def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
+def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: Answer) -> Lookup:
+    """``made`` is what the last lookup found."""
+    basis = (answer.services, answer.glue)
+    if made is not None and made.came_of(basis):
+        memory.made = made
+        return Found(made.endpoints, answer.ttl)
     ports: dict[str, set[int]] = {}
     for target, number in answer.services:
         ports.setdefault(target, set()).update({number} - {0})  # kube-dns: 0 is no port
@@ -164,8 +196,11 @@ def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
     memory.targets = {target: members[target] for target in bare}
     kept = _of_family(wanted, memory, members)
     if not kept:  # glue may leave a family out, so whether there is nobody must be asked
-        return (yield from _by_addresses(wanted, memory, answer))
-    return _found(wanted, kept, ports, ttl)
+        return (yield from _by_addresses(wanted, memory, made, answer))
+    found = _found(wanted, kept, ports, ttl)
+    if not bare:
+        memory.made = _Made(basis, found.endpoints)
+    return found
 
 
 def _ask_targets(
@@ -207,9 +242,11 @@ def _ask_targets(
 # A and AAAA: the members, whose names are then asked for.
 
 
-def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None) -> Lookup:
-    """``services`` is what SRV has just answered, if it was asked."""
-    questions = [Question(wanted.name, rdtype) for rdtype in wanted.types]
+def _by_addresses(
+    wanted: Wanted, memory: Memory, made: _Made | None, services: Answer | None = None
+) -> Lookup:
+    """``made`` is what the last lookup found, ``services`` what SRV has just answered, if asked."""
+    questions = [memory.question(wanted, rdtype) for rdtype in wanted.types]
     port_missing = (
         services is None
         and wanted.records == "auto"
@@ -217,19 +254,27 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
     )
     if port_missing:
         # A part of the records is enough for that, so TCP is not tried.
-        questions.append(Question(wanted.name, Type.SRV, tcp=False))
+        questions.append(memory.question(wanted, Type.SRV, tcp=False))
     replies = list((yield questions))
+    for question, reply in zip(questions, replies, strict=True):
+        memory.learn(question.rdtype, reply)
     if port_missing:
         services = _services(wanted, replies.pop())
         if services.services and not services.truncated:  # it fits again, and says it all
             memory.too_large = None
-            return (yield from _from_services(wanted, memory, services))
+            return (yield from _from_services(wanted, memory, made, services))
     published, ttl = yield from _published(wanted, memory, replies, services)
+    _remember_size(memory, len(published))
+    basis: tuple[object, ...] = tuple(memory.addresses.get(each, ()) for each in wanted.types)
+    if services is not None and services.services:
+        basis += (services.services, services.glue)
+    if made is not None and made.came_of(basis):
+        memory.made = made
+        return Found(made.endpoints, ttl)
     memory.names = {address: memory.names[address] for address in published & memory.names.keys()}
     memory.origins = {
         address: memory.origins[address] for address in published & memory.origins.keys()
     }
-    _remember_size(memory, len(published))
     if wanted.records == "address":
         names = yield from _dashed_names(wanted, memory, published)
     else:
@@ -240,8 +285,10 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
             members.setdefault(name, []).append(address)
     number = _common_port(wanted, services)
     ports = dict.fromkeys(members, {number} if number else set())
-    kept = _of_family(wanted, memory, {name: tuple(found) for name, found in members.items()})
-    return _found(wanted, kept, ports, ttl)
+    kept = _of_family(wanted, memory, {name: tuple(listed) for name, listed in members.items()})
+    found = _found(wanted, kept, ports, ttl)
+    memory.made = _Made(basis, found.endpoints)
+    return found
 
 
 def _published(
@@ -540,7 +587,8 @@ def _found(
     # One port number for each pod and all is well; several mean that the Service has several.
     one_port = all(len(numbers) < 2 for numbers in ports.values())
     endpoints: list[Endpoint] = []
-    for name, addresses in members.items():
+    for name in sorted(members):
+        addresses = members[name]
         if isinstance(wanted.port, int):
             endpoints.append(Endpoint(name, addresses, wanted.port))
         elif wanted.port is None:
@@ -551,7 +599,8 @@ def _found(
                 # The lowest number is the port asked for; further ones are told from it.
                 asked_for = wanted.port if rank == 0 else f"{wanted.port}:{port}"
                 endpoints.append(Endpoint(name, addresses, port, identity=(name, asked_for)))
-    endpoints.sort(key=lambda endpoint: endpoint.identity)
+    if not one_port:
+        endpoints.sort(key=lambda endpoint: endpoint.identity)
     return Found(tuple(endpoints), ttl)
 
 
@@ -560,6 +609,10 @@ def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, tuple[str, 
     types = wanted.types
     kept: Members = {}
     for name, addresses in members.items():
+        if len(addresses) == 1:
+            if _family(addresses[0]) in types:
+                kept[name] = addresses
+            continue
         ranked = sorted(
             (types.index(family), _packed(address), address)
             for address in addresses

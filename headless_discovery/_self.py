@@ -13,7 +13,8 @@ def find_self(
     Pods on the host's network share its address: then it is the one with our host name too. A host
     name alone proves nothing: another namespace may have a ``web-0`` as well.
     """
-    ours = [e for e in endpoints if any(address in addresses for address in e.addresses)]
+    wanted = set(addresses)
+    ours = [endpoint for endpoint in endpoints if not wanted.isdisjoint(endpoint.addresses)]
     if len({endpoint.name for endpoint in ours}) > 1:
         ours = [endpoint for endpoint in ours if endpoint.hostname == hostname]
     return tuple(ours)

@@ -274,7 +274,8 @@ class Store:
     def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
         """The membership's snapshot; its state is that of the answer before leaving out."""
         before = self.snapshot
-        endpoints = tuple(endpoint for endpoint in full.endpoints if endpoint not in own)
+        ours = {endpoint.identity for endpoint in own}
+        endpoints = tuple([each for each in full.endpoints if each.identity not in ours])
         if endpoints == before.endpoints:
             endpoints = before.endpoints
         return attrs.evolve(

@@ -485,3 +485,24 @@ def test_a_difference_is_true_only_if_there_is_one() -> None:
     assert not difference(snapshot.endpoints, snapshot)
     assert not difference(tuple(snapshot.endpoints), attrs.evolve(snapshot))
     assert difference((), snapshot)
+
+
+@pytest.mark.parametrize("between", [None, UNKNOWN, empty(), found("ab")])
+def test_the_very_same_answer_again_shows_the_same_whatever_came_between(
+    between: Outcome | None,
+) -> None:
+    members = membership(on_empty="clear")
+    answer = found("abc")
+    members.learn(answer, 0, 0)
+    if between is not None:
+        members.learn(between, 5, 5)
+    before = members.snapshot
+    members.learn(attrs.evolve(answer, ttl=7), 10, 10)
+    assert (names(members), departing(members)) == ("abc", "")
+    assert (members.snapshot.state, members.snapshot.ttl) == (State.LIVE, 7)
+    same = before.endpoints == members.snapshot.endpoints
+    assert (members.snapshot.endpoints is before.endpoints) is same
+    assert members.run is not None
+    assert members.run.endpoints == members.snapshot.endpoints
+    members.learn(found("ab"), 20, 20)
+    assert departing(members) == "c"

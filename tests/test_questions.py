@@ -1238,3 +1238,59 @@ def test_no_nonsense_of_a_server_makes_anything_but_an_outcome(
                 assert server.said_no
             case Unknown(error) | Wrong(error):
                 assert str(error)
+
+
+# Unchanged answers: their values are the same objects, as `_wire.read` gives them.
+
+
+@pytest.mark.parametrize(
+    ("zone", "wanted"),
+    [
+        ({"web SRV": pods(web_0="10.0.0.1", web_1="10.0.0.2")}, {}),
+        (PORTLESS, {}),
+        ({"web A": addresses("10.0.0.1", "10.0.0.2")}, {"records": "address", "family": "ipv4"}),
+    ],
+    ids=["srv", "portless", "address"],
+)
+def test_an_unchanged_answer_gives_the_same_tuple_with_its_own_ttl(
+    zone: Zone, wanted: dict[str, Any]
+) -> None:
+    memory = Memory()
+    first = look(zone, memory, **wanted).outcome
+    later = {
+        key: attrs.evolve(reply, ttl=3) if isinstance(reply, Answer) else reply
+        for key, reply in zone.items()
+    }
+    second = look(later, memory, **wanted).outcome
+    assert isinstance(first, Found)
+    assert isinstance(second, Found)
+    assert second.endpoints is first.endpoints
+    assert second.ttl == 3
+
+
+def test_after_an_answer_of_another_kind_the_same_one_is_looked_at_anew() -> None:
+    memory = Memory()
+    zone = {"web SRV": pods(web_0="10.0.0.1")}
+    first = look(zone, memory).outcome
+    for between in ({}, {"web SRV": SERVFAIL}, {"web SRV": pods(web_0="10.0.0.2")}):
+        look(between, memory)
+        again = look(zone, memory).outcome
+        assert isinstance(again, Found)
+        assert isinstance(first, Found)
+        assert again.endpoints == first.endpoints
+
+
+def test_names_are_asked_for_again_after_there_was_nobody() -> None:
+    memory = Memory()
+    look(PORTLESS, memory)
+    look({"web SRV": NODATA}, memory)
+    assert look(PORTLESS, memory).batches[2:] == [["10.0.0.2 PTR", "10.0.0.1 PTR"]]
+
+
+def test_a_question_about_the_pods_brings_its_last_answer_along() -> None:
+    memory = Memory()
+    answer = attrs.evolve(pods(web_0="10.0.0.1"), records="its bytes")
+    look({"web SRV": answer}, memory)
+    [question] = next(lookup(Wanted(SERVICE), memory))
+    assert question.before is answer
+    assert question == Question(question.name, Type.SRV)
