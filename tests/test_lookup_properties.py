@@ -17,7 +17,7 @@ from headless_discovery._service import ServiceName
 from headless_discovery._steps import carry_out, steps_of
 from headless_discovery._wire import Type
 from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._cluster import FAILURES, Failure
+from headless_discovery.testing._failures import FAILURES, Failure
 from headless_discovery.testing._resolver import FakeResolver
 
 SERVICE = ServiceName("web", "shop")

@@ -85,7 +85,7 @@ class Served:
 
     def told(self) -> str:
         """For people: what there is."""
-        model = self._cluster.model
+        model = self._cluster._model
         names = ", ".join(f"{name}.{namespace}" for namespace, name in sorted(model.services))
         return f"{len(model.services)} Services, {len(model.pods)} Pods: {names or 'none'}"
 

@@ -37,10 +37,9 @@ class Cache:
         entry = self._entries.get(_key(question))
         if entry is None:
             return None, False
-        left = entry.ttl - (now - entry.stored)
+        left = entry.ttl - int(now - entry.stored)  # whole seconds, as CoreDNS counts them
         if left > 0:
-            # Whole seconds, as CoreDNS tells them.
-            return _with_ttl(entry.reply, int(left) if left < entry.ttl else entry.ttl), False
+            return _with_ttl(entry.reply, left), False
         if -left < self.serve_stale:
             return _with_ttl(entry.reply, 0), True
         return None, False

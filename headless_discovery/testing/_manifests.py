@@ -3,30 +3,71 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ._model import Model, Pod, Port, Service, ServicePort, Slice, SliceEndpoint
+from ._model import (
+    Model,
+    Pod,
+    Port,
+    Service,
+    ServicePort,
+    Slice,
+    SliceEndpoint,
+    check_address,
+    check_label,
+)
 
 Manifest = Mapping[str, Any]
-Put = Callable[[Model], None]
+Manifests = str | Manifest | Iterable[Manifest]
+Change = Callable[[Model], object]
 _SERVICE_NAME = "kubernetes.io/service-name"
+_FAMILIES = {"IPv4": 4, "IPv6": 6}
+_MAKE_PODS = (
+    "CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController",
+    "StatefulSet",
+)  # fmt: skip
 
 
-def read(objects: str | Manifest | Iterable[Manifest]) -> list[Put]:
+def to_apply(manifests: Manifests) -> list[Change]:
     """What to do to the model; raises `ValueError` before anything is done."""
-    return [_put(manifest) for manifest in _all(objects)]
+    return [_told(manifest, _READERS[manifest["kind"]]) for manifest in _all(manifests)]
 
 
-def _all(objects: str | Manifest | Iterable[Manifest]) -> Iterator[Manifest]:
-    if isinstance(objects, str):
-        objects = _parse(objects)
-    if isinstance(objects, Mapping):
-        objects = [objects]
-    for manifest in objects:
-        if not isinstance(manifest, Mapping) or "kind" not in manifest:
+def to_delete(manifests: Manifests) -> list[Change]:
+    """What takes away what the manifests name."""
+    return [_told(manifest, _delete) for manifest in _all(manifests)]
+
+
+def _told(manifest: Manifest, read: Callable[[Manifest], Change]) -> Change:
+    kind = manifest["kind"]
+    name = None
+    try:
+        name = manifest["metadata"]["name"]
+        return read(manifest)
+    except ValueError as error:
+        raise ValueError(f"{kind} {name!r}: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        what = "has no metadata.name" if name is None else f"is not as Kubernetes has them: {error}"
+        raise ValueError(f"{kind} {name or ''!r} {what}") from error
+
+
+def _all(manifests: Manifests, kind: str = "") -> Iterator[Manifest]:
+    if isinstance(manifests, str):
+        manifests = _parse(manifests)
+    if isinstance(manifests, Mapping):
+        manifests = [manifests]
+    for manifest in manifests:
+        if not isinstance(manifest, Mapping) or not manifest.get("kind", kind):
             raise ValueError(f"a manifest is a mapping with a kind, not {manifest!r}")
-        if manifest["kind"] == "List":
-            yield from _all(manifest.get("items") or ())
-        else:
-            yield manifest
+        of = str(manifest.get("kind", kind))
+        if of.endswith("List"):
+            # Those of a PodList need not say what they are.
+            yield from _all(manifest.get("items") or (), of.removesuffix("List"))
+        elif of in _READERS:
+            yield {**manifest, "kind": of}
+        elif of in _MAKE_PODS:
+            raise ValueError(
+                f"kind {of!r}: nobody here makes its Pods: give them, or use FakeService.scale"
+            )
+        # Any other kind changes no answer.
 
 
 def _parse(text: str) -> list[Manifest]:
@@ -42,48 +83,41 @@ def _parse(text: str) -> list[Manifest]:
         raise ValueError(f"not YAML: {error}") from error
 
 
-def _put(manifest: Manifest) -> Put:
-    kind = manifest["kind"]
-    readers: dict[str, Callable[[Manifest], Put]] = {
-        "Namespace": _namespace,
-        "Service": _service,
-        "Pod": _pod,
-        "EndpointSlice": _slice,
-    }
-    if kind not in readers:
-        raise ValueError(
-            f"kind: {kind!r} changes no answer here; known: {', '.join(readers)}, List"
-        )
-    if not (manifest.get("metadata") or {}).get("name"):
-        raise ValueError(f"a {kind} without metadata.name")
-    try:
-        return readers[kind](manifest)
-    except (KeyError, TypeError, AttributeError) as error:
-        name = manifest["metadata"]["name"]
-        raise ValueError(f"{kind} {name!r} is not as Kubernetes has them: {error!r}") from error
-
-
 def _key(manifest: Manifest) -> tuple[str, str]:
     metadata = manifest["metadata"]
-    return metadata.get("namespace") or "default", metadata["name"]
+    return check_label("namespace", metadata.get("namespace") or "default"), metadata["name"]
 
 
-def _namespace(manifest: Manifest) -> Put:
-    name = manifest["metadata"]["name"]
-    return lambda model: model.namespaces.add(name)
+def _delete(manifest: Manifest) -> Change:
+    kind = manifest["kind"]
+    namespace, name = _key(manifest)
+
+    def delete(model: Model) -> None:
+        try:
+            model.delete(kind, namespace, name)
+        except KeyError:
+            raise ValueError(f"there is no {kind} {name!r} in namespace {namespace!r}") from None
+
+    return delete
 
 
-def _service(manifest: Manifest) -> Put:
+def _namespace(manifest: Manifest) -> Change:
+    name = check_label("namespace", manifest["metadata"]["name"])
+
+    def put(model: Model) -> None:
+        model.namespaces.add(name)
+        model.changed()
+
+    return put
+
+
+def _service(manifest: Manifest) -> Change:
     namespace, name = _key(manifest)
     spec = manifest.get("spec") or {}
     external = spec["externalName"] if spec.get("type") == "ExternalName" else None
-    given = spec.get("clusterIPs") or [spec.get("clusterIP")]
-    virtual = tuple(ip for ip in given if ip and ip != "None")
-    if external is None and spec.get("clusterIP") != "None" and not virtual:
-        raise ValueError(
-            f"Service {name!r}: give its clusterIP, 'None' for a headless one: nobody here "
-            f"hands out virtual IPs"
-        )
+    given = [ip for ip in spec.get("clusterIPs") or [spec.get("clusterIP")] if ip]
+    headless = external is not None or given == ["None"]
+    families = tuple(_FAMILIES[family] for family in spec.get("ipFamilies") or ("IPv4",))
     service = Service(
         name,
         namespace,
@@ -91,34 +125,37 @@ def _service(manifest: Manifest) -> Put:
             ServicePort(
                 port.get("name") or "",
                 port["port"],
-                (port.get("protocol") or "TCP").lower(),
+                port.get("protocol") or "tcp",
                 port.get("targetPort"),
             )
             for port in spec.get("ports") or ()
         ),
-        cluster_ips=virtual if external is None else (),
-        external_name=external,
+        cluster_ips=() if headless else tuple(check_address(ip) for ip in given),
+        external_name=None if external is None else external.removesuffix("."),
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
-        families=tuple(
-            6 if family == "IPv6" else 4 for family in spec.get("ipFamilies") or ("IPv4",)
-        ),
-        selector=spec.get("selector") or None,
+        families=families,
+        selector=dict(spec.get("selector") or {}) or None,
     )
 
     def put(model: Model) -> None:
-        model.namespaces.add(namespace)
-        model.services[namespace, name] = service
+        if not headless and not service.cluster_ips:
+            # The API server hands out virtual IPs, and never changes them.
+            old = model.services.get((namespace, name))
+            kept = () if old is None else old.cluster_ips
+            service.cluster_ips = kept or model.virtual_ips(families)
+        model.put_service(service)
 
     return put
 
 
-def _pod(manifest: Manifest) -> Put:
+def _pod(manifest: Manifest) -> Change:
     namespace, name = _key(manifest)
     metadata = manifest["metadata"]
     spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
     addresses = [ip["ip"] for ip in status.get("podIPs") or ()]
     if not addresses and status.get("podIP"):
         addresses = [status["podIP"]]
+    sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
     pod = Pod(
         name,
         namespace,
@@ -131,49 +168,48 @@ def _pod(manifest: Manifest) -> Put:
         subdomain=spec.get("subdomain") or "",
         labels=dict(metadata.get("labels") or {}),
         ports=tuple(
-            Port(
-                port.get("name") or "",
-                port["containerPort"],
-                (port.get("protocol") or "TCP").lower(),
-            )
-            for container in spec.get("containers") or ()
+            Port(port["name"], port["containerPort"], port.get("protocol") or "tcp")
+            for container in (*(spec.get("containers") or ()), *sidecars)
             for port in container.get("ports") or ()
+            if port.get("name")
         ),
         phase=status.get("phase") or "Pending",
         terminating=bool(metadata.get("deletionTimestamp")),
     )
-
-    def put(model: Model) -> None:
-        model.namespaces.add(namespace)
-        model.pods[namespace, name] = pod
-
-    return put
+    return lambda model: model.put_pod(pod)
 
 
-def _slice(manifest: Manifest) -> Put:
+def _slice(manifest: Manifest) -> Change:
     namespace, name = _key(manifest)
-    service = manifest["metadata"]["labels"][_SERVICE_NAME]
+    service = (manifest["metadata"].get("labels") or {}).get(_SERVICE_NAME)
+    if not service:
+        raise ValueError(f"no label {_SERVICE_NAME} says whose it is")
     found = Slice(
-        service,
+        check_label("Service", service),
         tuple(
             SliceEndpoint(
-                address,
+                check_address(address),
                 # What is not told counts as ready (Kubernetes API, EndpointConditions).
                 ready=(endpoint.get("conditions") or {}).get("ready") is not False,
-                hostname=endpoint.get("hostname") or "",
+                hostname=check_label("hostname", endpoint["hostname"])
+                if endpoint.get("hostname")
+                else "",
                 pod=(endpoint.get("targetRef") or {}).get("name") or "",
             )
             for endpoint in manifest.get("endpoints") or ()
             for address in endpoint["addresses"]
         ),
         tuple(
-            Port(port.get("name") or "", port.get("port"), (port.get("protocol") or "TCP").lower())
+            Port(port.get("name") or "", port.get("port"), port.get("protocol") or "tcp")
             for port in manifest.get("ports") or ()
         ),
     )
+    return lambda model: model.put_slice(namespace, name, found)
 
-    def put(model: Model) -> None:
-        model.namespaces.add(namespace)
-        model.written[namespace, name] = found
 
-    return put
+_READERS: Mapping[str, Callable[[Manifest], Change]] = {
+    "Namespace": _namespace,
+    "Service": _service,
+    "Pod": _pod,
+    "EndpointSlice": _slice,
+}

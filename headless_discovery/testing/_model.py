@@ -1,10 +1,13 @@
 """The model of a cluster: namespaces, Services, Pods and EndpointSlices. It knows no DNS.
 
 From Services with a selector and their Pods it derives EndpointSlices, as the controller does in
-kube-controller-manager.
+kube-controller-manager. What the API server refuses, and would change an answer, is a `ValueError`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import attrs
 
@@ -12,24 +15,114 @@ from .._endpoint import dashed
 
 PER_SLICE = 100
 """Endpoints in one EndpointSlice at most, the controller's default."""
+PROTOCOLS = ("tcp", "udp", "sctp")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_POD_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_FIRST_POD = int(ipaddress.IPv4Address("10.244.0.0"))
+_FIRST_POD_6 = int(ipaddress.IPv6Address("fd00:10:244::"))
+_FIRST_VIRTUAL = int(ipaddress.IPv4Address("10.96.0.0"))
+_FIRST_VIRTUAL_6 = int(ipaddress.IPv6Address("fd00:10:96::"))
+
+_Object = TypeVar("_Object", "Pod", "Service")
+
+
+def check_label(what: str, text: object) -> str:
+    """A DNS label; raises `ValueError` that says what it is of."""
+    if isinstance(text, str) and _LABEL.fullmatch(text):
+        return text
+    raise ValueError(f"{what} {text!r} is not a DNS label in lower case")
+
+
+def _service_name(text: str) -> str:
+    return check_label("Service", text)
+
+
+def _namespace_name(text: str) -> str:
+    return check_label("namespace", text)
+
+
+def _port_name(text: str) -> str:
+    return text and check_label("port", text)
+
+
+def _hostname(text: str) -> str:
+    return text and check_label("hostname", text)
+
+
+def check_address(text: object) -> str:
+    """An address in canonical text."""
+    try:
+        return str(ipaddress.ip_address(text if isinstance(text, str) else ""))
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address") from None
+
+
+def check_number(number: object) -> int:
+    """The number of a port."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 65536:
+        raise ValueError(f"port {number!r} is not a number from 1 to 65535")
+    return number
+
+
+def check_protocol(protocol: object) -> str:
+    """A protocol, in lower case."""
+    if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r} is not 'tcp', 'udp' or 'sctp'")
+    return protocol.lower()
+
+
+def family_of(address: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in address else 4
+
+
+def _pod_name(name: str) -> str:
+    if not isinstance(name, str) or not _POD_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a Pod's name")
+    return name
+
+
+def _one_of_each_family(addresses: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(check_address(address) for address in addresses)
+    if len({family_of(address) for address in found}) < len(found):
+        raise ValueError(f"a Pod has one IPv4 and one IPv6 address at most, not {', '.join(found)}")
+    return found
+
+
+def _ports(ports: Iterable["ServicePort"]) -> tuple["ServicePort", ...]:
+    found = tuple(ports)
+    if len(found) > 1 and not all(port.name for port in found):
+        raise ValueError("a Service with several ports has a name for each")
+    named = {port.name for port in found}
+    numbered = {(port.number, port.protocol) for port in found}
+    if min(len(named), len(numbered)) < len(found):
+        raise ValueError("two ports of the Service have one name, or one number and protocol")
+    return found
+
+
+def _families(families: Iterable[int]) -> tuple[int, ...]:
+    found = tuple(families)
+    if sorted(found) not in ([4], [6], [4, 6]):
+        raise ValueError("a Service's families are ipv4, ipv6 or both")
+    return found
 
 
 @attrs.frozen
 class Port:
     """A port of an EndpointSlice, resolved; ``number`` may be absent."""
 
-    name: str
-    number: int | None
-    protocol: str = "tcp"
+    name: str = attrs.field(converter=_port_name)
+    number: int | None = attrs.field(converter=attrs.converters.optional(check_number))
+    protocol: str = attrs.field(default="tcp", converter=check_protocol)
 
 
 @attrs.frozen
 class ServicePort:
     """A port of a Service; ``target`` is a number, or the name of a container's port."""
 
-    name: str
-    number: int
-    protocol: str = "tcp"
+    name: str = attrs.field(converter=_port_name)
+    number: int = attrs.field(converter=check_number)
+    protocol: str = attrs.field(default="tcp", converter=check_protocol)
     target: int | str | None = None
 
 
@@ -64,11 +157,11 @@ class Slice:
 class Pod:
     """A Pod, as far as it matters to DNS."""
 
-    name: str
+    name: str = attrs.field(converter=_pod_name)
     namespace: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = attrs.field(converter=_one_of_each_family)
     ready: bool = True
-    hostname: str = ""
+    hostname: str = attrs.field(default="", converter=_hostname)
     subdomain: str = ""
     labels: Mapping[str, str] = attrs.field(factory=dict)
     ports: tuple[Port, ...] = ()
@@ -84,8 +177,7 @@ class Pod:
     def resolve(self, port: ServicePort) -> Port | None:
         """A Service's port on this Pod; ``None`` if its containers have none of that name."""
         if not isinstance(port.target, str):
-            number = port.number if port.target is None else port.target
-            return Port(port.name, number, port.protocol)
+            return Port(port.name, port.target or port.number, port.protocol)
         for own in self.ports:
             if (own.name, own.protocol) == (port.target, port.protocol):
                 return Port(port.name, own.number, port.protocol)
@@ -96,19 +188,29 @@ class Pod:
 class Service:
     """A Service: headless unless it has virtual IPs or an external name."""
 
-    name: str
-    namespace: str
-    ports: tuple[ServicePort, ...] = ()
+    name: str = attrs.field(converter=_service_name)
+    namespace: str = attrs.field(converter=_namespace_name)
+    ports: tuple[ServicePort, ...] = attrs.field(default=(), converter=_ports)
     cluster_ips: tuple[str, ...] = ()
     external_name: str | None = None
     publish_not_ready: bool = False
-    families: tuple[int, ...] = (4,)
+    families: tuple[int, ...] = attrs.field(default=(4,), converter=_families)
     selector: Mapping[str, str] | None = None
 
     @property
     def headless(self) -> bool:
         """Whether it has neither virtual IP nor alias."""
         return not self.cluster_ips and self.external_name is None
+
+    def endpoint(self, pod: Pod, address: str) -> SliceEndpoint:
+        """What the controller makes of one of its Pods."""
+        own = pod.hostname and pod.subdomain == self.name
+        return SliceEndpoint(
+            address,
+            ready=self.publish_not_ready or (pod.ready and not pod.terminating),
+            hostname=pod.hostname if own else "",
+            pod=pod.name,
+        )
 
 
 @attrs.define
@@ -120,14 +222,122 @@ class Model:
     pods: dict[tuple[str, str], Pod] = attrs.field(factory=dict)
     written: dict[tuple[str, str], Slice] = attrs.field(factory=dict)
     """EndpointSlices written by hand."""
+    version: int = 1
+    """Goes up with each change; what was derived from an older one no longer holds."""
+    _at: dict[str, list[Pod]] = attrs.field(factory=dict)
     _derived: dict[tuple[str, str], tuple[Slice, ...]] = attrs.field(factory=dict)
+    _reverse: dict[str, list[tuple[str, SliceEndpoint]]] | None = None
+    _handed_out: int = 0
+
+    # Changing it.
+
+    def put_service(self, service: Service) -> Service:
+        """Adds a Service, or makes the one of its name like it; returns the one that is kept."""
+        self.namespaces.add(service.namespace)
+        kept = _put(self.services, service)
+        self.changed()
+        return kept
+
+    def put_pod(self, pod: Pod) -> Pod:
+        """Adds a Pod, or makes the one of its name like it; returns the one that is kept."""
+        self.namespaces.add(pod.namespace)
+        if old := self.pods.get((pod.namespace, pod.name)):
+            self._leave(old)
+        kept = _put(self.pods, pod)
+        self._settle(kept)
+        self.changed()
+        return kept
+
+    def put_slice(self, namespace: str, name: str, written: Slice) -> None:
+        """Adds an EndpointSlice written by hand, or replaces it."""
+        self.namespaces.add(namespace)
+        self.written[namespace, name] = written
+        self.changed()
+
+    def move(self, pod: Pod, addresses: tuple[str, ...]) -> None:
+        """Gives a Pod other addresses."""
+        self._leave(pod)
+        pod.addresses = addresses
+        self._settle(pod)
+        self.changed()
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Takes an object away, and what is in it; raises `KeyError` if it is not there.
+
+        EndpointSlices that were derived go with their Service.
+        """
+        if kind == "Namespace":
+            self.namespaces.remove(name)
+            for held, within in (
+                ("Service", self.services), ("Pod", self.pods), ("EndpointSlice", self.written)
+            ):  # fmt: skip
+                for key in [key for key in within if key[0] == name]:
+                    self.delete(held, *key)
+        elif kind == "Pod":
+            self._leave(self.pods.pop((namespace, name)))
+        elif kind == "Service":
+            del self.services[namespace, name]
+        else:
+            del self.written[namespace, name]
+        self.changed()
 
     def changed(self) -> None:
-        """Something did: what was derived no longer holds."""
+        """Something did."""
+        self.version += 1
         self._derived.clear()
+        self._reverse = None
+
+    def _settle(self, pod: Pod) -> None:
+        for address in pod.addresses:
+            self._at.setdefault(address, []).append(pod)
+
+    def _leave(self, pod: Pod) -> None:
+        for address in pod.addresses:
+            self._at[address].remove(pod)
+            if not self._at[address]:
+                del self._at[address]
+
+    # Reading it.
+
+    def pod_at(self, address: str) -> Pod | None:
+        """A Pod with that address."""
+        return next(iter(self._at.get(address, ())), None)
+
+    def free_addresses(self, families: Iterable[int]) -> tuple[str, ...]:
+        """An address that no Pod has, of each family."""
+        return self._free(families, _FIRST_POD, _FIRST_POD_6, set())
+
+    def virtual_ips(self, families: Iterable[int]) -> tuple[str, ...]:
+        """A virtual IP that no Service has, of each family."""
+        taken = {ip for service in self.services.values() for ip in service.cluster_ips}
+        return self._free(families, _FIRST_VIRTUAL, _FIRST_VIRTUAL_6, taken)
+
+    def _free(
+        self, families: Iterable[int], first: int, first_6: int, taken: set[str]
+    ) -> tuple[str, ...]:
+        families = tuple(families)
+        while True:
+            self._handed_out += 1
+            four = ipaddress.IPv4Address(first + self._handed_out)
+            six = ipaddress.IPv6Address(first_6 + self._handed_out)
+            found = tuple(str(four if family == 4 else six) for family in families)
+            # Neither network, gateway nor broadcast of a /24, for people's sake.
+            if int(four) & 0xFF not in (0, 1, 0xFF) and not any(
+                address in self._at or address in taken for address in found
+            ):
+                return found
+
+    def selected(self, service: Service) -> Iterator[Pod]:
+        """The Pods that a Service's selector selects; none without a selector."""
+        if not service.selector or service.external_name is not None:
+            return
+        wanted = service.selector.items()
+        for pod in self.pods.values():
+            if pod.namespace == service.namespace and pod.labels.items() >= wanted:
+                yield pod
 
     def slices(self, service: Service) -> tuple[Slice, ...]:
-        """The Service's EndpointSlices."""
+        """The Service's EndpointSlices, those that nobody is ready in too."""
         key = (service.namespace, service.name)
         found = self._derived.get(key)
         if found is None:
@@ -139,48 +349,56 @@ class Model:
             found = self._derived[key] = (*written, *self._derive(service))
         return found
 
+    def endpoints_at(self, address: str) -> list[tuple[str, SliceEndpoint]]:
+        """The ready endpoints with that address, each with its ``<service>.<namespace>``.
+
+        An EndpointSlice that was written for a Service which is not there counts, too.
+        """
+        if self._reverse is None:
+            self._reverse = {}
+            slices = [
+                (f"{service.name}.{service.namespace}", one)
+                for service in self.services.values()
+                for one in self._derive(service)
+            ]
+            slices += [
+                (f"{one.service}.{namespace}", one) for (namespace, _), one in self.written.items()
+            ]
+            for service, one in slices:
+                for endpoint in one.endpoints:
+                    if endpoint.ready:
+                        self._reverse.setdefault(endpoint.address, []).append((service, endpoint))
+        return self._reverse.get(address, [])
+
     def _derive(self, service: Service) -> Iterator[Slice]:
-        if not service.selector:
-            return
+        """As the controller: slices of one family and one list of resolved ports each.
+
+        Where nobody belongs into one, it writes a placeholder without endpoints and ports; to DNS
+        that is no slice at all.
+        """
         groups: dict[tuple[int, tuple[Port, ...]], list[SliceEndpoint]] = {}
-        for pod in self._selected(service):
-            ports = tuple(
-                found for port in service.ports if (found := pod.resolve(port)) is not None
-            )
-            for family in service.families:
-                address = next((a for a in pod.addresses if family_of(a) == family), None)
-                if address is not None:
-                    groups.setdefault((family, ports), []).append(_endpoint(pod, address, service))
-        for (_, ports), endpoints in groups.items():
+        same = all(not isinstance(port.target, str) for port in service.ports)
+        ports: tuple[Port, ...] | None = None
+        for pod in self.selected(service):
+            if not pod.belongs:
+                continue
+            if ports is None or not same:
+                resolved = (pod.resolve(port) for port in service.ports)
+                ports = tuple(port for port in resolved if port is not None)
+            for address in pod.addresses:
+                if family_of(address) in service.families:
+                    endpoint = service.endpoint(pod, address)
+                    groups.setdefault((family_of(address), ports), []).append(endpoint)
+        for (_, ports_of_group), endpoints in groups.items():
             for start in range(0, len(endpoints), PER_SLICE):
-                yield Slice(service.name, tuple(endpoints[start : start + PER_SLICE]), ports)
-
-    def _selected(self, service: Service) -> Iterator[Pod]:
-        wanted = (service.selector or {}).items()
-        for pod in self.pods.values():
-            if pod.namespace == service.namespace and pod.belongs and pod.labels.items() >= wanted:
-                yield pod
+                batch = tuple(endpoints[start : start + PER_SLICE])
+                yield Slice(service.name, batch, ports_of_group)
 
 
-def _endpoint(pod: Pod, address: str, service: Service) -> SliceEndpoint:
-    own = pod.hostname and pod.subdomain == service.name
-    return SliceEndpoint(
-        address,
-        ready=service.publish_not_ready or (pod.ready and not pod.terminating),
-        hostname=pod.hostname if own else "",
-        pod=pod.name,
-    )
-
-
-def family_of(address: str) -> int:
-    """4 or 6."""
-    return 6 if ":" in address else 4
-
-
-def ready_endpoints(slices: Sequence[Slice]) -> Iterator[tuple[SliceEndpoint, Port | None]]:
-    """Each published endpoint with each of its ports; with ``None`` if the slice has no port."""
-    for one in slices:
-        for endpoint in one.endpoints:
-            if endpoint.ready:
-                for port in one.ports or (None,):
-                    yield endpoint, port
+def _put(objects: dict[tuple[str, str], _Object], new: _Object) -> _Object:
+    """The same object stays the same: whoever holds it sees the change."""
+    old = objects.setdefault((new.namespace, new.name), new)
+    if old is not new:
+        for field in attrs.fields(type(new)):
+            setattr(old, field.name, getattr(new, field.name))
+    return old

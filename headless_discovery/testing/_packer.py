@@ -5,6 +5,8 @@ so; else compressed, record by record, and the first record that does not fit en
 it. TC is set if anything was left out, additional records too. That holds over TCP as well.
 """
 
+import functools
+import re
 import socket
 import struct
 from collections.abc import Sequence
@@ -19,18 +21,24 @@ NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 
 RESPONSE, AUTHORITATIVE, TRUNCATED, RECURSION_DESIRED = 0x8000, 0x0400, 0x0200, 0x0100
 CHECKING_DISABLED = 0x0010
 DNSSEC_OK = 0x8000
+NOTIFY = 4
 
 _HEADER = struct.Struct("!6H")
 _SMALLEST = 512
 _LARGEST = 65535
 _FRAGMENT = {4: 1480, 6: 1220}
 _POINTERS_REACH = 0x4000
-_OPT_LENGTH = 11
+_LONGEST_NAME = 255
+_ECHOED = frozenset((3, 9, 10, 11, 12))
+"""EDNS options that come back as they were sent: NSID, EXPIRE, COOKIE, keepalive, padding."""
 
 
 @attrs.frozen
 class Question:
-    """One question as it came, its letters' case kept; the name without its final dot."""
+    r"""One question as it came, its letters' case kept; the name without its final dot.
+
+    What would be mistaken for a dot, or cannot be printed, is ``\DDD`` in it (RFC 4343).
+    """
 
     id: int
     flags: int
@@ -41,11 +49,18 @@ class Question:
     """The payload size that the client offers, or ``None`` without EDNS."""
     version: int = 0
     dnssec_ok: bool = False
+    options: bytes = b""
+    """EDNS options that are echoed."""
 
     @property
     def checking_disabled(self) -> bool:
         """The CD flag."""
         return bool(self.flags & CHECKING_DISABLED)
+
+    @property
+    def opcode(self) -> int:
+        """0 for a query."""
+        return self.flags >> 11 & 0xF
 
 
 @attrs.frozen
@@ -89,37 +104,81 @@ class Reply:
 
 
 class MalformedError(ValueError):
-    """The bytes are not a query that a server answers."""
+    """The bytes are not a query that is looked into; ``reply`` is all there is to say, if any."""
+
+    def __init__(self, why: str, reply: bytes | None = None) -> None:
+        super().__init__(why)
+        self.reply = reply
 
 
 def read(wire: bytes) -> Question:
     """The question of a query; raises `MalformedError` for anything else.
 
     Only what a query needs is looked at: the header, one question, and an OPT record behind it.
+    What is refused, and how, is as in miekg/dns: its ``MsgAcceptFunc``.
     """
+    if len(wire) < _HEADER.size:
+        raise MalformedError("no whole header")
+    number, flags, *counts = _HEADER.unpack_from(wire)
+    opcode = flags >> 11 & 0xF
+    if flags & RESPONSE:
+        raise MalformedError("not a query")
+    if opcode not in (0, NOTIFY):
+        raise MalformedError("neither query nor notify", _refusal(number, flags, NOTIMP))
+    if counts[0] != 1 or counts[1] > 1 or counts[2] > 1 or counts[3] > 2:
+        raise MalformedError("not one question", _refusal(number, flags & ~0x7800, FORMERR))
     try:
-        return _read(wire)
+        return _read(wire, number, flags, sum(counts[1:]))
     except (struct.error, IndexError) as error:
-        raise MalformedError("the message ends too soon") from error
+        refusal = _refusal(number, flags & ~0x7800, FORMERR)
+        raise MalformedError("the message ends too soon", refusal) from error
 
 
-def _read(wire: bytes) -> Question:
-    number, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(wire)
-    if flags & RESPONSE or questions != 1 or answers or authorities:
-        raise MalformedError("not a query with one question")
+def _refusal(number: int, flags: int, rcode: int) -> bytes:
+    kept = flags & ~(AUTHORITATIVE | 0x4F)
+    return _HEADER.pack(number, RESPONSE | kept | rcode, 0, 0, 0, 0)
+
+
+def _read(wire: bytes, number: int, flags: int, records: int) -> Question:
     name, at = _read_name(wire, _HEADER.size)
     kind, klass = struct.unpack_from("!2H", wire, at)
     at += 4
-    edns, version, dnssec_ok = None, 0, False
-    for _ in range(additionals):
+    question = Question(number, flags, name, kind, klass)
+    for _ in range(records):
         _, at = _read_name(wire, at)
-        extra, payload, _, version_here, more, length = struct.unpack_from("!HHBBHH", wire, at)
+        extra, payload, _, version, more, length = struct.unpack_from("!HHBBHH", wire, at)
         at += 10 + length
         if at > len(wire):
-            raise MalformedError("a record is longer than the message")
+            raise IndexError
         if extra == OPT:
-            edns, version, dnssec_ok = payload, version_here, bool(more & DNSSEC_OK)
-    return Question(number, flags, name, kind, klass, edns, version, dnssec_ok)
+            question = Question(
+                number,
+                flags,
+                name,
+                kind,
+                klass,
+                payload,
+                version,
+                bool(more & DNSSEC_OK),
+                _echoed(wire[at - length : at]),
+            )
+    return question
+
+
+def _echoed(options: bytes) -> bytes:
+    found, at = b"", 0
+    while at < len(options):
+        code, length = struct.unpack_from("!2H", options, at)
+        end = at + 4 + length
+        if end > len(options):
+            raise IndexError
+        if code in _ECHOED:
+            found += options[at:end]
+        at = end
+    return found
+
+
+_PLAIN = re.compile(rb"[!-\-/-\[\]-~]*")
 
 
 def _read_name(wire: bytes, at: int) -> tuple[str, int]:
@@ -127,69 +186,97 @@ def _read_name(wire: bytes, at: int) -> tuple[str, int]:
     labels: list[str] = []
     start = at
     while length := wire[at]:
-        if length > 63 or at - start > 254:
-            raise MalformedError("a name that is too long, or compressed")
+        if length > 63 or at - start > _LONGEST_NAME - 2:
+            raise IndexError
         label = wire[at + 1 : at + 1 + length]
         if len(label) < length:
-            raise MalformedError("a name is cut")
-        # Dots within a label must not read as its end.
-        labels.append(label.decode("latin-1").replace("\\", "\\\\").replace(".", "\\."))
+            raise IndexError
+        if _PLAIN.fullmatch(label):
+            labels.append(label.decode())
+        else:
+            labels.append("".join(_escaped(byte) for byte in label))
         at += length + 1
     return ".".join(labels), at + 1
+
+
+def _escaped(byte: int) -> str:
+    return chr(byte) if 0x20 < byte < 0x7F and byte not in b".\\" else f"\\{byte:03}"
+
+
+@functools.lru_cache(maxsize=8192)
+def _labels(name: str) -> tuple[tuple[str, bytes], ...]:
+    """Each label of a name as bytes behind their length, with the rest of the name from it on."""
+    found = []
+    rest = name
+    while rest:
+        label, _, after = rest.partition(".")
+        text = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1])), label).encode("latin-1")
+        if len(text) > 63:
+            raise UnpackableError(name)
+        found.append((rest, bytes((len(text),)) + text))
+        rest = after
+    if sum(len(label) for _, label in found) >= _LONGEST_NAME:
+        raise UnpackableError(name)
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=8192)
+def _plain_name(name: str) -> bytes:
+    return b"".join(label for _, label in _labels(name)) + b"\0"
+
+
+class UnpackableError(ValueError):
+    """A name is too long to be sent: the real server then says nothing at all."""
 
 
 class _Writer:
     """Bytes so far, and where each name stands in them."""
 
-    def __init__(self, *, compress: bool) -> None:
-        self.out = bytearray()
-        self._compress = compress
+    def __init__(self, start: bytes, question: str) -> None:
+        self.out = bytearray(start)
         self._offsets: dict[str, int] = {}
+        at = _HEADER.size
+        for rest, label in _labels(question):
+            self._offsets[rest] = at
+            at += len(label)
 
     def name(self, name: str, *, compress: bool = True) -> None:
         """A name; only its first mention, and one that pointers reach, can be pointed to."""
-        rest = name
-        while rest:
-            if self._compress:
-                offset = self._offsets.get(rest)
-                if offset is None:
-                    if len(self.out) < _POINTERS_REACH:
-                        self._offsets[rest] = len(self.out)
-                elif compress:
-                    self.out += struct.pack("!H", 0xC000 | offset)
-                    return
-            label, rest = _first_label(rest)
-            self.out.append(len(label))
-            self.out += label
-        self.out.append(0)
+        out, offsets = self.out, self._offsets
+        for rest, label in _labels(name):
+            offset = offsets.get(rest)
+            if offset is None:
+                if len(out) < _POINTERS_REACH:
+                    offsets[rest] = len(out)
+            elif compress:
+                out += (0xC000 | offset).to_bytes(2, "big")
+                return
+            out += label
+        out.append(0)
 
     def record(self, record: Record) -> None:
         """A whole record."""
         self.name(record.name)
-        self.out += struct.pack("!HHIH", record.type, IN, record.ttl, 0)
-        start = len(self.out)
-        self._data(record)
-        struct.pack_into("!H", self.out, start - 2, len(self.out) - start)
-
-    def _data(self, record: Record) -> None:
         data = record.data
         if isinstance(data, Srv):
-            self.out += struct.pack("!3H", 0, data.weight, data.port)
-            self.name(data.target, compress=False)  # RFC 2782
-        elif isinstance(data, Soa):
-            self.name(data.primary)
-            self.name(data.mailbox)
-            self.out += struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
-        elif record.type == A:
-            self.out += socket.inet_pton(socket.AF_INET, data)
-        elif record.type == AAAA:
-            self.out += socket.inet_pton(socket.AF_INET6, data)
-        elif record.type == TXT:
-            text = data.encode()
-            self.out.append(len(text))
-            self.out += text
+            # The target is not compressed (RFC 2782), but may be pointed to.
+            length = 6 + len(_plain_name(data.target))
+            self.out += _FIXED.pack(SRV, IN, record.ttl, length)
+            self.out += _SRV.pack(0, data.weight, data.port)
+            self.name(data.target, compress=False)
+        elif isinstance(data, Soa) or record.type in (CNAME, PTR):
+            self.out += _FIXED.pack(record.type, IN, record.ttl, 0)
+            start = len(self.out)
+            if isinstance(data, Soa):
+                self.name(data.primary)
+                self.name(data.mailbox)
+                self.out += _soa_numbers(data)
+            else:
+                self.name(data)
+            struct.pack_into("!H", self.out, start - 2, len(self.out) - start)
         else:
-            self.name(data)
+            plain = _plain_data(record.type, data)
+            self.out += _FIXED.pack(record.type, IN, record.ttl, len(plain)) + plain
 
     def mark(self) -> tuple[int, int]:
         """Where to go back to."""
@@ -203,17 +290,36 @@ class _Writer:
             self._offsets.popitem()
 
 
-def _first_label(name: str) -> tuple[bytes, str]:
-    if "\\" not in name:
-        label, _, rest = name.partition(".")
-        return label.encode("latin-1"), rest
-    label = ""
-    at = 0
-    while at < len(name) and name[at] != ".":
-        at += name[at] == "\\"
-        label += name[at]
-        at += 1
-    return label.encode("latin-1"), name[at + 1 :]
+_FIXED = struct.Struct("!HHIH")
+_SRV = struct.Struct("!3H")
+
+
+def _plain(record: Record) -> bytes:
+    """A record without compression."""
+    data = record.data
+    if isinstance(data, Srv):
+        plain = _SRV.pack(0, data.weight, data.port) + _plain_name(data.target)
+    elif isinstance(data, Soa):
+        plain = _plain_name(data.primary) + _plain_name(data.mailbox) + _soa_numbers(data)
+    else:
+        plain = _plain_data(record.type, data)
+    return _plain_name(record.name) + _FIXED.pack(record.type, IN, record.ttl, len(plain)) + plain
+
+
+@functools.lru_cache(maxsize=8192)
+def _plain_data(kind: int, data: str) -> bytes:
+    if kind == A:
+        return socket.inet_pton(socket.AF_INET, data)
+    if kind == AAAA:
+        return socket.inet_pton(socket.AF_INET6, data)
+    if kind == TXT:
+        text = data.encode()
+        return bytes((len(text),)) + text
+    return _plain_name(data)
+
+
+def _soa_numbers(data: Soa) -> bytes:
+    return struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
 
 
 def pack(
@@ -224,7 +330,10 @@ def pack(
     tcp: bool = False,
     family: int = 4,
 ) -> bytes:
-    """The reply's bytes. ``limit``: the server's own on EDNS sizes (CoreDNS's ``bufsize``)."""
+    """The reply's bytes. ``limit``: the server's own on EDNS sizes (CoreDNS's ``bufsize``).
+
+    ``family``: of the client's address. Raises `UnpackableError` for a name that is too long.
+    """
     offered = question.edns
     if offered is not None and limit is not None:
         offered = min(offered, limit)
@@ -232,25 +341,17 @@ def pack(
         offered = 0
     room = _LARGEST if tcp else max(offered or 0, _SMALLEST)
     sections = (reply.answer, reply.authority, reply.additional)
-    plain = _Writer(compress=False)
-    _start(plain, question)
-    for section in sections:
-        for record in section:
-            plain.record(record)
+    start = bytes(_HEADER.size) + _plain_name(question.name)
+    start += struct.pack("!2H", question.type, question.klass)
     opt = b"" if offered is None else _opt(offered, reply.rcode, question)
-    size = len(plain.out) + len(opt)
+    whole = [start, *(_plain(record) for section in sections for record in section)]
+    size = sum(map(len, whole)) + len(opt)
     if size <= room and (tcp or size <= _FRAGMENT[family]):
-        return _finish(plain.out, question, reply, [len(section) for section in sections], opt)
-    writer = _Writer(compress=True)
-    _start(writer, question)
+        out = bytearray().join(whole)
+        return _finish(out, question, reply, [len(section) for section in sections], opt)
+    writer = _Writer(start, question.name)
     kept = _fill(writer, sections, room - len(opt))
     return _finish(writer.out, question, reply, kept, opt)
-
-
-def _start(writer: _Writer, question: Question) -> None:
-    writer.out += bytes(_HEADER.size)
-    writer.name(question.name)
-    writer.out += struct.pack("!2H", question.type, question.klass)
 
 
 def _fill(writer: _Writer, sections: Sequence[Sequence[Record]], room: int) -> list[int]:
@@ -268,14 +369,16 @@ def _fill(writer: _Writer, sections: Sequence[Sequence[Record]], room: int) -> l
 
 def _opt(offered: int, rcode: int, question: Question) -> bytes:
     flags = DNSSEC_OK if question.dnssec_ok else 0
-    return struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, 0)
+    head = struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, len(question.options))
+    return head + question.options
 
 
 def _finish(
     out: bytearray, question: Question, reply: Reply, kept: Sequence[int], opt: bytes
 ) -> bytes:
-    flags = RESPONSE | question.flags & (RECURSION_DESIRED | CHECKING_DISABLED)
-    flags |= reply.rcode & 0xF
+    flags = RESPONSE | question.flags & 0x7800 | reply.rcode & 0xF
+    if question.opcode == 0:
+        flags |= question.flags & (RECURSION_DESIRED | CHECKING_DISABLED)
     if reply.authoritative:
         flags |= AUTHORITATIVE
     if tuple(kept) != (len(reply.answer), len(reply.authority), len(reply.additional)):
@@ -289,3 +392,10 @@ def cut(question: Question) -> bytes:
     whole = bytearray(pack(Reply(NOERROR), question))
     whole[2] |= TRUNCATED >> 8
     return bytes(whole)
+
+
+def garbage(question: Question) -> bytes:
+    """Our id and question, one record announced, and then a pointer that leads nowhere."""
+    whole = bytearray(pack(Reply(NOERROR), attrs.evolve(question, edns=None)))
+    whole[7] = 1
+    return bytes(whole + b"\xff\xc0")

@@ -1,4 +1,8 @@
-"""A real UDP and TCP name server for a fake cluster, on loopback. It decides nothing."""
+"""A real UDP and TCP name server for a fake cluster, on loopback. It decides nothing.
+
+Whatever clients send, memory and time stay bounded: so many connections, none for long without a
+whole question, and no next question for a client that does not take its replies.
+"""
 
 import contextlib
 import ipaddress
@@ -6,13 +10,16 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
 _CONNECTIONS = 64
 _IDLE = 10.0
-_POLL = 0.05
+"""Seconds without a whole question."""
+_UNSENT = 65537
+"""Bytes of replies that a client has yet to take: one, of the greatest length."""
+_DATAGRAMS = 64
+"""In a row; then connections have their turn."""
 
 
 class Wire(Protocol):
@@ -26,33 +33,45 @@ class Wire(Protocol):
 class Server:
     """Serves from ``with`` to its end, in one thread; ``nameserver`` is its ``host:port``.
 
-    At most 64 connections are open at a time, and none that says nothing for 10 seconds.
+    At most 64 connections are open at a time: one more takes the place of the one that has asked
+    nothing for the longest time, and none stays that asks nothing for 10 seconds.
     """
 
     def __init__(self, cluster: Wire, host: str, port: int, *, allow_remote: bool) -> None:
-        address = ipaddress.ip_address(host)
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(
+                f"serve({host!r}): give an address, such as '127.0.0.1' or '::1'"
+            ) from None
         if not address.is_loopback and not allow_remote:
             raise ValueError(
                 f"serve({host!r}): this is no name server for others; give a loopback address, "
                 f"or allow_remote=True if they are to reach it all the same"
             )
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65536:
+            raise ValueError(f"serve(port={port!r}): it is a number, 0 for any that is free")
         self._cluster = cluster
         self._host = str(address)
         self._port = port
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._running: tuple[threading.Thread, socket.socket] | None = None
 
     @property
     def nameserver(self) -> str:
-        """``127.0.0.1:5353``, as `Resolver` takes it."""
+        """``127.0.0.1:5353``, as `Resolver` takes it; known once it serves."""
+        if not self._port:
+            raise RuntimeError("it has no port yet: use it in a 'with' statement")
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     def __enter__(self) -> Self:
+        if self._running is not None:
+            raise RuntimeError(f"it serves at {self.nameserver} already")
         udp, tcp = self._bind()
-        self._thread = threading.Thread(
-            target=self._run, args=(udp, tcp), name="fake-cluster", daemon=True
-        )
-        self._thread.start()
+        told, tell = socket.socketpair()
+        loop = _Loop(self._cluster, udp, tcp, told)
+        thread = threading.Thread(target=loop.run, name="fake-cluster", daemon=True)
+        self._running = thread, tell
+        thread.start()
         return self
 
     def __exit__(
@@ -61,16 +80,20 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        assert self._running is not None  # noqa: S101 - `__enter__` came before
+        thread, tell = self._running
+        tell.close()
+        thread.join()
+        self._running = None
 
     def _bind(self) -> tuple[socket.socket, socket.socket]:
         """Both kinds of socket at one port; raises `OSError` if it is taken."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        for last in (*[False] * 20, True):
-            tcp = socket.socket(family, socket.SOCK_STREAM)
+        tries = 1 if self._port else 20
+        while True:
+            tries -= 1
             udp = socket.socket(family, socket.SOCK_DGRAM)
+            tcp = socket.socket(family, socket.SOCK_STREAM)
             try:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tcp.bind((self._host, self._port))
@@ -78,86 +101,105 @@ class Server:
                 udp.bind((self._host, port))
                 tcp.listen(_CONNECTIONS)
             except OSError:
-                tcp.close()
                 udp.close()
-                if last or self._port:
+                tcp.close()
+                if not tries:
                     raise
-                continue
-            self._port = port
-            return udp, tcp
-        raise AssertionError  # pragma: no cover - the last round returns or raises
+            else:
+                self._port = port
+                return udp, tcp
 
-    def _run(self, udp: socket.socket, tcp: socket.socket) -> None:
-        with contextlib.ExitStack() as stack:
-            for opened in (udp, tcp):
-                stack.enter_context(opened)
-                opened.setblocking(False)
-            selector = stack.enter_context(selectors.DefaultSelector())
-            selector.register(udp, selectors.EVENT_READ)
-            selector.register(tcp, selectors.EVENT_READ)
-            connections: dict[socket.socket, _Connection] = {}
-            stack.callback(_close_all, connections)
-            while not self._over.is_set():
-                for key, events in selector.select(_POLL):
-                    if key.fileobj is udp:
-                        self._datagram(udp)
-                    elif key.fileobj is tcp:
-                        self._accept(tcp, selector, connections)
-                    else:
-                        connection: _Connection = key.data
-                        connection.go_on(events, selector)
-                now = time.monotonic()
-                for opened, connection in list(connections.items()):
-                    if connection.over or now - connection.heard > _IDLE:
-                        selector.unregister(opened)
-                        opened.close()
-                        del connections[opened]
 
-    def _datagram(self, udp: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # a client that is gone is no concern of the others
-            wire, client = udp.recvfrom(65535)
-            reply = self._cluster.answer(wire)
-            if reply is not None:
-                udp.sendto(reply, client)
+class _Loop:
+    """What runs in the server's thread, until the other end of ``told`` is closed."""
 
-    def _accept(
-        self,
-        tcp: socket.socket,
-        selector: selectors.BaseSelector,
-        connections: "dict[socket.socket, _Connection]",
+    def __init__(
+        self, cluster: Wire, udp: socket.socket, tcp: socket.socket, told: socket.socket
     ) -> None:
+        self._cluster = cluster
+        self._udp, self._tcp, self._told = udp, tcp, told
+        self._selector = selectors.DefaultSelector()
+        self._connections: dict[socket.socket, _Connection] = {}
+
+    def run(self) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._selector)
+            for opened in (self._udp, self._tcp, self._told):
+                opened.setblocking(False)
+                stack.enter_context(opened)
+                self._selector.register(opened, selectors.EVENT_READ)
+            stack.callback(self._close_connections)
+            while True:
+                for key, events in self._selector.select(1 if self._connections else None):
+                    match key.data:
+                        case _Connection() as connection:
+                            connection.go_on(events, self._selector)
+                        case _ if key.fileobj is self._udp:
+                            self._receive()
+                        case _ if key.fileobj is self._tcp:
+                            self._accept()
+                        case _:
+                            return
+                idle = time.monotonic() - _IDLE
+                for connection in list(self._connections.values()):
+                    if connection.over or connection.heard < idle:
+                        self._close(connection)
+
+    def _receive(self) -> None:
+        # A client that is gone, or that takes nothing more, is no concern of the others.
         with contextlib.suppress(OSError):
-            opened, _ = tcp.accept()
-            if len(connections) >= _CONNECTIONS:
-                opened.close()
-                return
+            for _ in range(_DATAGRAMS):
+                wire, client = self._udp.recvfrom(65535)
+                reply = self._cluster.answer(wire)
+                if reply is not None:
+                    self._udp.sendto(reply, client)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            opened, _ = self._tcp.accept()
             opened.setblocking(False)
-            connections[opened] = _Connection(opened, self._cluster)
-            selector.register(opened, selectors.EVENT_READ, connections[opened])
+            if len(self._connections) >= _CONNECTIONS:
+                self._close(min(self._connections.values(), key=lambda one: one.heard))
+            connection = _Connection(opened, self._cluster)
+            self._connections[opened] = connection
+            self._selector.register(opened, selectors.EVENT_READ, connection)
 
+    def _close(self, connection: "_Connection") -> None:
+        connection.over = True  # it may be among the events of this round
+        del self._connections[connection.opened]
+        self._selector.unregister(connection.opened)
+        connection.opened.close()
 
-def _close_all(connections: Iterable[socket.socket]) -> None:
-    for opened in connections:
-        opened.close()
+    def _close_connections(self) -> None:
+        for connection in list(self._connections.values()):
+            self._close(connection)
 
 
 class _Connection:
     """One client over TCP: messages in, each behind its length, and replies out."""
 
     def __init__(self, opened: socket.socket, cluster: Wire) -> None:
-        self._opened = opened
+        self.opened = opened
+        self.heard = time.monotonic()
+        """When a whole question came last."""
+        self.over = False
         self._cluster = cluster
         self._received = bytearray()
         self._unsent = bytearray()
-        self.heard = time.monotonic()
-        self.over = False
 
     def go_on(self, events: int, selector: selectors.BaseSelector) -> None:
+        """Takes what came, and sends what there is."""
+        if self.over:
+            return
         try:
             if events & selectors.EVENT_READ:
-                self._receive()
+                came = self.opened.recv(65535)
+                self.over = not came
+                self._received += came
+            self._answer()
             if self._unsent:
-                del self._unsent[: self._opened.send(self._unsent)]
+                del self._unsent[: self.opened.send(self._unsent)]
+                self._answer()
         except BlockingIOError:
             pass  # the socket will tell when it is writable
         except OSError:
@@ -165,20 +207,15 @@ class _Connection:
         if not self.over:
             # Who does not take the replies is not asked for more questions.
             wanted = selectors.EVENT_WRITE if self._unsent else selectors.EVENT_READ
-            selector.modify(self._opened, wanted, self)
+            selector.modify(self.opened, wanted, self)
 
-    def _receive(self) -> None:
-        came = self._opened.recv(65535)
-        if not came:
-            self.over = True
-            return
-        self.heard = time.monotonic()
-        self._received += came
-        while len(self._received) >= 2:
-            length = int.from_bytes(self._received[:2], "big")
-            if len(self._received) < length + 2:
+    def _answer(self) -> None:
+        while len(self._unsent) < _UNSENT and len(self._received) >= 2:
+            end = 2 + int.from_bytes(self._received[:2], "big")
+            if len(self._received) < end:
                 return
-            reply = self._cluster.answer(bytes(self._received[2 : length + 2]), tcp=True)
-            del self._received[: length + 2]
+            reply = self._cluster.answer(bytes(self._received[2:end]), tcp=True)
+            del self._received[:end]
+            self.heard = time.monotonic()
             if reply is not None:
                 self._unsent += len(reply).to_bytes(2, "big") + reply

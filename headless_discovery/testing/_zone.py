@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from ._model import Model, Port, Service, family_of, ready_endpoints
+from . import _packer
+from ._model import Model, Port, Service, ServicePort, Slice, SliceEndpoint, family_of
 from ._packer import (
     AAAA,
     AXFR,
@@ -62,6 +63,7 @@ class _Target:
     name: str
     host: str
     port: int = -1
+    alias: bool = False
 
 
 @attrs.frozen
@@ -72,7 +74,7 @@ class Zone:
     options: Options
     rng: random.Random
 
-    def answer(self, question: Question, *, synced: bool = True, serial: int = 0) -> Reply:
+    def answer(self, question: Question, *, synced: bool = True) -> Reply:
         """What the server says, in the order in which it says it."""
         if question.version:
             return Reply(BADVERS, authoritative=False)
@@ -85,16 +87,16 @@ class Zone:
             answer, additional = self._records(question, zone)
         except NameErrorInZone:
             rcode = NXDOMAIN if synced else SERVFAIL
-            return Reply(rcode, authority=(self._soa(zone, serial),))
+            return Reply(rcode, authority=(self._soa(zone),))
         if not answer:
             if question.type == SOA and question.name == zone:
-                return Reply(NOERROR, answer=(self._soa(zone, serial),))
-            return Reply(NOERROR, authority=(self._soa(zone, serial),))
+                return Reply(NOERROR, answer=(self._soa(zone),))
+            return Reply(NOERROR, authority=(self._soa(zone),))
         return self.shuffled(Reply(NOERROR, answer=answer, additional=additional))
 
-    def no_such_name(self, serial: int) -> Reply:
+    def no_such_name(self) -> Reply:
         """NXDOMAIN, with the SOA of the cluster's domain."""
-        return Reply(NXDOMAIN, authority=(self._soa(self.options.domain, serial),))
+        return Reply(NXDOMAIN, authority=(self._soa(self.options.domain),))
 
     def shuffled(self, reply: Reply) -> Reply:
         """As the loadbalance plugin: aliases first, addresses in any order, SRV as they are."""
@@ -119,8 +121,8 @@ class Zone:
                 return name[len(name) - len(zone) :]
         return None
 
-    def _soa(self, zone: str, serial: int) -> Record:
-        ttl = self.options.ttl
+    def _soa(self, zone: str) -> Record:
+        ttl, serial = self.options.ttl, self.model.version
         return Record(
             zone,
             SOA,
@@ -141,11 +143,11 @@ class Zone:
             return (Record(name, TXT, VERSION_TTL, VERSION),), ()
         targets = list(self._targets(name, zone))
         match kind:
-            case 1 | 28:
+            case _packer.A | _packer.AAAA:
                 return self._addresses(name, kind, targets, zone), ()
-            case 33:
-                return self._services(name, [t for t in targets if not _is_alias(t)])
-            case 5:
+            case _packer.SRV:
+                return self._services(name, [target for target in targets if not target.alias])
+            case _packer.CNAME:
                 return self._aliases(name, targets), ()
         return (), ()
 
@@ -157,13 +159,14 @@ class Zone:
     def _addresses(
         self, name: str, kind: int, targets: Iterable[_Target], zone: str, depth: int = 0
     ) -> tuple[Record, ...]:
-        found: dict[Record, None] = {}
+        family = 4 if kind == A else 6
+        found: dict[str, Record] = {}
         for target in targets:
-            if _is_alias(target):
-                found |= dict.fromkeys(self._follow(name, kind, target.host, zone, depth))
-            elif family_of(target.host) == (4 if kind == A else 6):
-                found[self._record(name, kind, target.host)] = None
-        return tuple(found)
+            if target.alias:
+                return self._follow(name, kind, target.host, zone, depth)
+            if target.host not in found and family_of(target.host) == family:
+                found[target.host] = self._record(name, kind, target.host)
+        return tuple(found.values())
 
     def _follow(
         self, name: str, kind: int, alias: str, zone: str, depth: int
@@ -186,20 +189,21 @@ class Zone:
     ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
         """SRV, with the addresses of the targets along. Weights count what is not shown, too."""
         weight = max(1, 100 // len(targets)) if targets else 0
-        answer: dict[Record, None] = {}
-        glue: dict[Record, None] = {}
+        answer: dict[tuple[str, int], Record] = {}
+        glue: dict[tuple[str, str], Record] = {}
         for target in targets:
             if target.port == -1:
                 continue
-            answer[self._record(name, SRV, Srv(weight, target.port, target.name))] = None
-            kind = A if family_of(target.host) == 4 else AAAA
-            glue[self._record(target.name, kind, target.host)] = None
-        return tuple(answer), tuple(glue)
+            srv, address = (target.name, target.port), (target.name, target.host)
+            if srv not in answer:
+                answer[srv] = self._record(name, SRV, Srv(weight, target.port, target.name))
+            if address not in glue:
+                kind = A if family_of(target.host) == 4 else AAAA
+                glue[address] = self._record(target.name, kind, target.host)
+        return tuple(answer.values()), tuple(glue.values())
 
     def _aliases(self, name: str, targets: Iterable[_Target]) -> tuple[Record, ...]:
-        return tuple(
-            self._record(name, CNAME, target.host) for target in targets if _is_alias(target)
-        )
+        return tuple(self._record(name, CNAME, target.host) for target in targets if target.alias)
 
     # From names to targets.
 
@@ -242,25 +246,23 @@ class Zone:
     ) -> Iterator[_Target]:
         if service.external_name is not None:
             if not (endpoint or port or protocol) and not _is_address(service.external_name):
-                yield _Target(base, service.external_name)
+                yield _Target(base, service.external_name, alias=True)
             return
         slices = self.model.slices(service)
-        options = self.options
-        empty = next(ready_endpoints(slices), None) is None
-        if options.ignore_empty_service and not service.headless and empty:
-            return
+        options, slices = self.options, self.model.slices(service)
         if service.headless or endpoint:
-            slices = tuple(self.rng.sample(slices, len(slices)))
-            for one, own in ready_endpoints(slices):
+            for one, own in _published(self.rng.sample(slices, len(slices))):
                 label = one.label(pod_names=options.endpoint_pod_names)
-                if endpoint and endpoint != label.lower():
+                if endpoint and endpoint != label:
                     continue
                 if _matches(own, port, protocol):
                     number = -1 if own is None or own.number is None else own.number
                     yield _Target(f"{label}.{base}", one.address, number)
             return
+        if options.ignore_empty_service and next(_published(slices), None) is None:
+            return
         for one_port in service.ports:
-            if _matches(Port(one_port.name, 0, one_port.protocol), port, protocol):
+            if _matches(one_port, port, protocol):
                 for address in service.cluster_ips:
                     yield _Target(base, address, one_port.number)
 
@@ -276,23 +278,27 @@ class Zone:
         address = _address_of(name.lower())
         if kind != PTR or address is None:
             raise NameErrorInZone
-        domain = self.options.domain
-        names: dict[str, None] = {}
+        domain, pod_names = self.options.domain, self.options.endpoint_pod_names
         for service in self.model.services.values():
-            base = f"{service.name}.{service.namespace}.svc.{domain}"
             if address in service.cluster_ips:
-                return (self._record(name, PTR, base),)
-            for endpoint, _ in ready_endpoints(self.model.slices(service)):
-                if endpoint.address == address:
-                    label = endpoint.label(pod_names=self.options.endpoint_pod_names)
-                    names[f"{label}.{base}"] = None
+                pointer = f"{service.name}.{service.namespace}.svc.{domain}"
+                return (self._record(name, PTR, pointer),)
+        names = dict.fromkeys(
+            f"{endpoint.label(pod_names=pod_names)}.{service_name}.svc.{domain}"
+            for service_name, endpoint in self.model.endpoints_at(address)
+        )
         if not names:
             raise NameErrorInZone
         return tuple(self._record(name, PTR, pointer) for pointer in names)
 
 
-def _is_alias(target: _Target) -> bool:
-    return not _is_address(target.host)
+def _published(slices: Iterable[Slice]) -> Iterator[tuple[SliceEndpoint, Port | None]]:
+    """Each ready endpoint with each of its ports; with ``None`` if the slice has no port."""
+    for one in slices:
+        for endpoint in one.endpoints:
+            if endpoint.ready:
+                for port in one.ports or (None,):
+                    yield endpoint, port
 
 
 def _is_address(text: str) -> bool:
@@ -307,7 +313,7 @@ def _stripped(label: str) -> str:
     return label.removeprefix("_")
 
 
-def _matches(own: Port | None, port: str, protocol: str) -> bool:
+def _matches(own: Port | ServicePort | None, port: str, protocol: str) -> bool:
     if own is None:
         return not port and not protocol
     return (not port or port == own.name.lower()) and (
