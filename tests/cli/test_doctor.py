@@ -429,7 +429,7 @@ def test_the_yaml_to_paste_is_a_headless_service(cluster: FakeCluster) -> None:
     cluster.apply(text.replace("<label of its pods>", "a").replace("<name>", "b").replace(
         "<port>", "80"
     ))  # fmt: skip
-    assert cluster.model.services["default", "vip-headless"].headless
+    assert cluster._model.services["default", "vip-headless"].headless
 
 
 def test_an_alias_is_not_headless(cluster: FakeCluster) -> None:

@@ -86,14 +86,14 @@ def test_the_serial_moves_with_every_change(cluster: FakeCluster) -> None:
     web = cluster.add_service("web")
     seen.append(serial())
     pod = web.add_pod("10.0.0.1")
-    for change in (
-        lambda: pod.move_to("10.0.0.2"),
-        lambda: setattr(pod, "ready", False),
-        pod.terminate,
-        pod.delete,
-    ):
-        seen.append(serial())
-        change()
+    seen.append(serial())
+    pod.move_to("10.0.0.2")
+    seen.append(serial())
+    pod.ready = False
+    seen.append(serial())
+    pod.terminate()
+    seen.append(serial())
+    pod.delete()
     seen.append(serial())
     assert seen == sorted(set(seen))
 
