@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from . import _place
 from ._measure import Table
 
 _TOLD = ("attrs", "dnspython", "tenacity")
@@ -38,4 +39,5 @@ def _machine() -> str:
     return f"{processor}; {platform.platform()}; Python {platform.python_version()}; {versions}"
 
 
+_place.enter()
 main(sys.argv[1:])

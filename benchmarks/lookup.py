@@ -1,0 +1,168 @@
+"""Lookups: the library beside bare sockets and what users would take instead."""
+
+import asyncio
+import contextlib
+import importlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import dns.asyncresolver
+import dns.resolver
+
+from headless_discovery import Clock, Peers, Resolver, aio, peers
+from headless_discovery._wire import Type
+
+from . import _floor
+from ._measure import Contender, Table
+from ._place import OWN_NETWORK
+from ._replay import ADDRESSES, DOMAIN, SERVICES, Replay, name
+
+FLOOR = "bare sockets and a scan"
+NEW = "library, all new"
+SAME = "library, unchanged"
+ASYNC = "library, unchanged, asyncio"
+DNSPYTHON = "dnspython"
+AIODNS = "aiodns"
+SRVLOOKUP = "srvlookup"
+
+
+class Hurrying(Clock):
+    """Real time, in which the next lookup may always begin: no floor holds a refresh up."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        """Real seconds, and those that were passed over."""
+        return super().now() + self.ahead
+
+
+class _Library:
+    def __init__(self, pods: int, rdtype: Type, port: int) -> None:
+        self._clock = Hurrying()
+        self._pods = pods
+        self._service = f"{'srv' if rdtype is Type.SRV else 'web'}{pods}"
+        self._port: str | int = "http" if rdtype is Type.SRV else 8080
+        self._resolver = Resolver([f"127.0.0.1:{port}"])
+        self._known = self._peers()
+
+    def _arguments(self) -> dict[str, object]:
+        arguments: dict[str, object] = {
+            "namespace": "default",
+            "cluster_domain": "cluster.local",
+            "port": self._port,
+            "resolver": self._resolver,
+            "clock": self._clock,
+            "self_address": "10.255.0.1",
+        }
+        if isinstance(self._port, int):
+            arguments |= {"records": "address", "family": "ipv4"}
+        return arguments
+
+    def _peers(self) -> Peers:
+        return peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
+
+    def new(self) -> None:
+        """A first lookup, from making the `Peers` on."""
+        assert len(self._peers().refresh().endpoints) == self._pods  # noqa: S101 - or no figure
+
+    def same(self) -> None:
+        """A later one."""
+        self._clock.ahead += 60
+        known = self._known.snapshot
+        found = self._known.refresh()
+        assert len(found.endpoints) == self._pods  # noqa: S101 - or no figure
+        assert found is not known  # noqa: S101 - it asked
+
+    def in_asyncio(self, run: "Run") -> Contender:
+        """A later one, awaited."""
+        known = aio.peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
+
+        async def again() -> None:
+            self._clock.ahead += 60
+            assert len((await known.refresh()).endpoints) == self._pods  # noqa: S101 - likewise
+
+        return lambda: run(again())
+
+
+Run = Callable[[Awaitable[object]], object]
+
+
+def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Contender]:
+    asked = name(pods, rdtype)
+    scan = _floor.services if rdtype is Type.SRV else _floor.addresses
+    library = _Library(pods, rdtype, port)
+    by_dnspython = dns.resolver.Resolver(configure=False)
+    by_dnspython.nameservers, by_dnspython.port = ["127.0.0.1"], port
+    by_dnspython_async = dns.asyncresolver.Resolver(configure=False)
+    by_dnspython_async.nameservers, by_dnspython_async.port = ["127.0.0.1"], port
+    kind = rdtype.name
+    contenders: dict[str, Contender] = {
+        "bare sockets": lambda: _floor.ask(asked, rdtype, port),
+        FLOOR: lambda: scan(_floor.ask(asked, rdtype, port)),
+        NEW: library.new,
+        SAME: library.same,
+        ASYNC: library.in_asyncio(run),
+        DNSPYTHON: lambda: by_dnspython.resolve(f"{asked}.", kind),
+        f"{DNSPYTHON}, asyncio": lambda: run(by_dnspython_async.resolve(f"{asked}.", kind)),
+    }
+    with contextlib.suppress(ImportError):
+        aiodns = importlib.import_module("aiodns")
+
+        async def resolver() -> object:
+            return aiodns.DNSResolver(
+                nameservers=["127.0.0.1"], udp_port=port, tcp_port=port, timeout=2
+            )
+
+        by_aiodns = run(resolver())
+        contenders[AIODNS] = lambda: run(by_aiodns.query_dns(f"{asked}.", kind))  # type: ignore[attr-defined]  # untyped
+    if rdtype is Type.SRV:
+        with contextlib.suppress(ImportError):
+            srvlookup = importlib.import_module("srvlookup")
+            dns.resolver.default_resolver = by_dnspython
+            contenders[SRVLOOKUP] = lambda: srvlookup.lookup("http", "tcp", f"srv{pods}.{DOMAIN}")
+    elif OWN_NETWORK:
+        contenders["socket.getaddrinfo"] = lambda: socket.getaddrinfo(
+            f"{asked}.", 8080, socket.AF_INET, socket.SOCK_STREAM
+        )
+    return contenders
+
+
+@contextlib.contextmanager
+def _loop() -> Iterator[Run]:
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        asyncio.set_event_loop(loop)
+        yield lambda awaitable: loop.run_until_complete(asyncio.ensure_future(awaitable, loop=loop))
+
+
+def run() -> list[Table]:
+    """A and AAAA; SRV with glue."""
+    a = Table('A (`records="address"`), by pods', FLOOR)
+    srv = Table("SRV with glue, by pods", FLOOR)
+    with Replay(53 if OWN_NETWORK else 0) as replay, _loop() as loop:
+        for pods in ADDRESSES:
+            a.measure(
+                str(pods),
+                _contenders(pods, Type.A, replay.port, loop),
+                rounds=15 if pods < 1000 else 9,
+            )
+        for pods in SERVICES:
+            srv.measure(str(pods), _contenders(pods, Type.SRV, replay.port, loop))
+    if not OWN_NETWORK:
+        a.notes.append(
+            "socket.getaddrinfo was left out: it asks port 53 of resolv.conf's servers, and only "
+            "root may have both of its own (unshare)."
+        )
+    for pods, at_most in ((3, 1.3), (100, 1.5), (1000, 0.8), (4000, 0.7)):
+        a.promise(SAME, str(pods), at_most)
+    for pods, at_most in ((100, 1.5), (1000, 2.6), (4000, 3.2)):
+        a.promise(NEW, str(pods), at_most)
+    a.promise(NEW, "1000", 1 / 30, than=DNSPYTHON)
+    a.promise(SAME, "1000", 1 / 100, than=DNSPYTHON)
+    if AIODNS in a.columns["1000"]:
+        a.promise(NEW, "1000", 1 / 4, than=AIODNS)
+    for pods in (100, 500):
+        srv.promise(NEW, str(pods), 1.5)
+        srv.promise(SAME, str(pods), 1.5)
+    return [a, srv]
