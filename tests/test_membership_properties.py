@@ -28,6 +28,9 @@ PODS = st.sampled_from("abcde")
 SECONDS = st.one_of(
     st.floats(0, 8), st.floats(0, 100), st.sampled_from([0, 1, 2, 5, 30, 60, 61, 1000])
 )
+TOOK = st.integers(0, 500).map(lambda hundredths: hundredths / 100)
+PAUSE = st.floats(0, 7)
+CACHED = st.sampled_from([True, True, False])
 
 Members = Mapping[str, int]
 """The number of the address by the pod's name."""
@@ -112,7 +115,7 @@ class World(RuleBasedStateMachine):
         seed=st.integers(0, 2**32),
         on_empty=st.sampled_from(["grace", "grace", "grace", "keep", "clear"]),
         servers=st.lists(
-            st.builds(NameServer, st.sampled_from([0, 5, 30, 3600]), st.booleans(), st.booleans()),
+            st.builds(NameServer, st.sampled_from([0, 5, 30, 3600]), CACHED, st.booleans()),
             min_size=1,
             max_size=2,
         ),
@@ -156,6 +159,15 @@ class World(RuleBasedStateMachine):
     def move(self, data: st.DataObject) -> None:
         self.truth[data.draw(st.sampled_from(sorted(self.truth)))] += 1
 
+    @precondition(lambda self: self.truth)
+    @rule(data=st.data(), away=st.integers(1, 3), pause=PAUSE)
+    def blink(self, data: st.DataObject, away: int, pause: float) -> None:
+        """A pod is away while so many answers come in, a short time apart."""
+        pod = data.draw(st.sampled_from(sorted(self.truth)))
+        self.unpublish(pod)
+        self.ask_in_need(data, away, pause, 0)
+        self.publish(pod)
+
     @rule(seconds=SECONDS)
     def time_goes_by(self, seconds: float) -> None:
         self.now += seconds
@@ -166,18 +178,19 @@ class World(RuleBasedStateMachine):
         self.members.hurry(self.now)
         assert self.members.due <= max(before, self.now, self.members.ask_at(in_need=False))
 
-    @rule(data=st.data(), times=st.integers(1, 12), took=st.sampled_from([0, 0, 0.1, 5]))
+    @rule(data=st.data(), times=st.integers(1, 12), took=TOOK)
     def ask_when_due(self, data: st.DataObject, times: int, took: float) -> None:
         for _ in range(times):
             self.now = max(self.now, self.members.due, self.members.ask_at(in_need=False))
             self.answer(data.draw(st.sampled_from(self.servers)), took, data.draw(st.booleans()))
 
-    @rule(data=st.data(), took=st.sampled_from([0, 0.1, 5]))
-    def ask_in_need(self, data: st.DataObject, took: float) -> None:
-        self.now = max(self.now, self.members.ask_at(in_need=True))
-        self.answer(data.draw(st.sampled_from(self.servers)), took, data.draw(st.booleans()))
+    @rule(data=st.data(), times=st.integers(1, 6), pause=PAUSE, took=TOOK)
+    def ask_in_need(self, data: st.DataObject, times: int, pause: float, took: float) -> None:
+        for _ in range(times):
+            self.now = max(self.now + pause, self.members.ask_at(in_need=True))
+            self.answer(data.draw(st.sampled_from(self.servers)), took, data.draw(st.booleans()))
 
-    @rule(times=st.integers(1, 8), took=st.sampled_from([0, 5]), wrong=st.booleans())
+    @rule(times=st.integers(1, 8), took=TOOK, wrong=st.booleans())
     def a_lookup_fails(self, times: int, took: float, wrong: bool) -> None:
         for _ in range(times):
             self.now = max(self.now, self.members.due, self.members.ask_at(in_need=False))
@@ -276,10 +289,13 @@ class World(RuleBasedStateMachine):
                     "a cached copy confirmed itself"
                 )
                 assert heard.confirms(lacking[0])
-        full = min(max(heard.ttl, 5), 30)
+        longest = max(
+            one.ttl for one in self.heard if one.copy.members and heard.asked - one.asked <= 3600
+        )
+        low, high = (min(max(ttl, 5), 30) for ttl in (heard.ttl, longest))
         least, most = (0.5, 1.0) if self.lookups == 1 else (1.0, 1.2)
-        soon = 5 if departing else full * most
-        assert within(min(full * least, soon), self.pause, min(full * most, soon))
+        soon = 5 if departing else high * most
+        assert within(min(low * least, soon), self.pause, min(high * most, soon))
 
     def check_empty(self, heard: Heard, before: Mapping[str, Endpoint]) -> None:
         snapshot = self.members.snapshot
