@@ -17,6 +17,8 @@ from headless_discovery._membership import Membership
 from headless_discovery._outcomes import Found, Outcome, Unknown
 from headless_discovery.testing import FakeCluster
 
+from ._plot import drawing
+
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "scale.svg"
 TTL = 30
 """Seconds: what kubeadm's Corefile sets."""
@@ -38,6 +40,7 @@ class Rates:
     each_second: Sequence[int]
 
     def mean(self, start: int, end: int) -> float:
+        """Lookups per second."""
         return sum(self.each_second[start:end]) / (end - start)
 
     def peak(self, start: int, end: int) -> float:
@@ -46,9 +49,11 @@ class Rates:
 
     @property
     def steady(self) -> float:
+        """The mean, long after the start and before the outage."""
         return self.mean(STEADY_FROM, OUTAGE)
 
     def times_steady(self, start: int, end: int) -> float:
+        """The peak, as a multiple of the steady rate."""
         return self.peak(start, end) / self.steady
 
 
@@ -150,6 +155,7 @@ class Section:
     notes: str = ""
 
     def markdown(self) -> str:
+        """For the documents."""
         lines = [
             f"### {self.title}",
             "",
@@ -231,12 +237,7 @@ def of_jitter() -> Section:
 
 def draw() -> None:
     """Lookups over time, as a picture: the same bytes each time."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"svg.hashsalt": "headless_discovery", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        axes = figure.subplots()
+    with drawing(PICTURE, width=9, height=3.6) as [axes]:
         for jitter, colour in ((0.0, "#c44e52"), (0.2, "#4c72b0")):
             found = rates(1000, policy=Policy(jitter=jitter))
             seconds = range(0, END, WINDOW)
@@ -245,16 +246,14 @@ def draw() -> None:
                 [found.mean(at, at + WINDOW) / found.steady for at in seconds],
                 drawstyle="steps-post",
                 color=colour,
-                label=f"jitter {jitter:.0%}" + (" (the default)" if jitter == 0.2 else ""),
+                label=f"jitter {jitter:.0%}" + (" (the default)" if jitter else ""),
             )
         axes.axvspan(OUTAGE, HEALED, color="#dddddd", label="DNS fails", zorder=0)
         axes.axhline(2, color="#888888", linewidth=0.8, linestyle="--")
         axes.set(
-            xlabel="seconds since the first of 1,000 pods started",
+            xlabel="seconds since 1,000 pods started",
             ylabel="lookups, times the steady rate",
             xlim=(0, END),
             ylim=(0, None),
         )
         axes.legend(loc="upper left", frameon=False)
-        PICTURE.parent.mkdir(exist_ok=True)
-        figure.savefig(PICTURE, format="svg", metadata={"Date": None, "Creator": None})

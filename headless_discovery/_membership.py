@@ -9,9 +9,10 @@ next lookup
     all who went by that would ask in step, whenever its copy ends.
 confirmed
     An answer confirms an earlier one if it was asked for `confirm_after` later and is not the same
-    cached copy: it expires more than 2 s later or, with a TTL of 0, was asked for 30 s later. A
-    copy's age is counted when it leaves the cache, somewhere between question and answer: the
-    earlier one is taken to expire as late as it may, the later one as early.
+    cached copy: it expires more than 2 s later or, if both had a TTL of 0, was asked for 30 s
+    later. (A TTL of 0 after a longer one may be the same copy, served stale.) A copy's age is
+    counted when it leaves the cache, somewhere between question and answer: the earlier one is
+    taken to expire as late as it may, the later one as early.
 additions, moves
     At once.
 removals
@@ -68,7 +69,7 @@ class Asked:
         if self.at - earlier.at < confirm_after:
             return False
         if self.ttl <= 0:
-            return self.at - earlier.at >= _UNCACHED_AGAIN
+            return earlier.ttl <= 0 and self.at - earlier.at >= _UNCACHED_AGAIN
         return self.at + self.ttl > earlier.answered + earlier.ttl + _SAME_COPY
 
 

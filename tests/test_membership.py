@@ -231,6 +231,16 @@ def test_an_answer_asked_for_too_soon_confirms_nothing() -> None:
     assert names(members) == "ab"
 
 
+def test_a_copy_that_is_served_stale_does_not_confirm_what_it_said_before() -> None:
+    members = membership()
+    members.learn(found("ab", 30), 20, 20)
+    members.learn(found("a", 29), 31, 31)
+    members.learn(found("a", 0), 61, 61)  # that copy has ended, and may be served once more
+    assert departing(members) == "b"
+    members.learn(found("a", 26), 66, 66)
+    assert names(members) == "a"
+
+
 def test_a_cached_copy_confirms_nothing() -> None:
     members = membership()
     members.learn(found("ab", 30), 0, 0)

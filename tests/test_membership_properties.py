@@ -59,7 +59,7 @@ class Heard:
         """As section "confirmed" of the rules has it."""
         apart = self.asked - earlier.asked
         if self.ttl == 0:
-            return apart >= 30
+            return earlier.ttl == 0 and apart >= 30  # else it may be the same one, served stale
         return apart >= 5 and self.asked + self.ttl > earlier.answered + earlier.ttl + 2
 
 
