@@ -6,6 +6,7 @@
 `peers` is where to begin; ``headless_discovery.testing`` has the fakes for unit tests.
 """
 
+from ._attempts import Attempt, connection_failed
 from ._clock import Clock
 from ._endpoint import Change, Endpoint, Snapshot, State
 from ._errors import (
@@ -28,6 +29,7 @@ from ._stats import Stats
 from ._transport import Resolver
 
 __all__ = [
+    "Attempt",
     "Change",
     "Clock",
     "Closed",
@@ -52,5 +54,6 @@ __all__ = [
     "Stats",
     "Sticky",
     "Strategy",
+    "connection_failed",
     "peers",
 ]

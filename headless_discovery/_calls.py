@@ -37,16 +37,18 @@ Step = Share | Wait
 Call = Generator[Step, None, _T]
 
 
-def known(store: Store) -> Call[None]:
-    """Asks if that may bring something; raises if nothing is known after that."""
+def known(store: Store, until: float = math.inf) -> Call[None]:
+    """Asks if that may bring something; raises if nothing is known after that, or by then."""
     store.check_open()
     if store.known:
         # In the background, or while somebody asks, or during back-off: what is known serves.
         if not store.in_background and not store.under_way and store.turn_is_due():
-            yield Share()
+            yield Share(until)
         return
     while not store.known and (store.under_way or store.may_ask(in_need=False)):
-        yield Share()
+        if store.clock.now() >= until:
+            break
+        yield Share(until)
         store.check_open()
     store.raise_if_unknown()
 

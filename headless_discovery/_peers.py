@@ -7,6 +7,7 @@ decided elsewhere. `headless_discovery.aio` is its twin, and differs by ``await`
 import math
 import os
 import random
+import sys
 import threading
 import warnings
 import weakref
@@ -16,6 +17,7 @@ from typing import Self, TypeVar
 
 import attrs
 
+from ._attempts import Attempt, Course, On, Pause, Rules, Stop, connection_failed, rules
 from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock
 from ._endpoint import Change, Endpoint, Snapshot
@@ -188,6 +190,22 @@ class _Listener(Listener):
                 self.tell(change)
 
 
+@attrs.define(eq=False)
+class _Attempts(Course):
+    """What `Peers.attempts` returns."""
+
+    flights: _Flights
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Attempt:
+        attempt = self.first() or self.flights.carry_out(self.following())
+        if attempt is None:
+            raise StopIteration
+        return attempt
+
+
 class Peers(Shared):
     """The pods of one headless Service; made by `peers`.
 
@@ -293,6 +311,76 @@ class Peers(Shared):
         if not self._store.is_fresh():
             self._flights.carry_out(known(self._store))
         return self._store.ranked(key, k)
+
+    # Attempts.
+
+    def attempts(
+        self,
+        key: Key | None = None,
+        *,
+        on: On = connection_failed,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Attempt]:
+        """Attempts on one endpoint after the other: ``for attempt in ...: with attempt as peer:``.
+
+        The first is on the one that `pick` would give. Each is on another until all were tried:
+        with a key in the key's order, else at random; endpoints that are departing or set aside
+        come last. Then it begins again from the best. `Attempt` says what is a success. A failure
+        is reported, makes the next lookup due, and waits for no DNS.
+
+        ``on``: which errors are failures of the endpoint, types or a predicate; others come out at
+        once. ``stop``: an object of tenacity's; by default three attempts. ``wait``: the pause
+        before each further attempt, an object of tenacity's; by default none before an endpoint
+        that was not tried, then a random part of 0.1 s, doubled each time, up to 2 s. After 100
+        attempts it ends in any case. ``timeout``: seconds for the whole, `Attempt.remaining`.
+
+        The last error comes out as it is, with a note of what was tried. Raises what `pick` raises,
+        and `ConfigurationError` for a wrong argument.
+        """
+        return self._course(
+            key, rules(on, stop, wait, timeout), self._store.clock.now(), sys.exception()
+        )
+
+    def call(
+        self,
+        fn: Callable[[Endpoint], _T],
+        /,
+        *,
+        key: Key | None = None,
+        on: On = connection_failed,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,
+    ) -> _T:
+        """Calls ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
+        store, course, handled = self._store, None, sys.exception()
+        given = rules(on, stop, wait, timeout)
+        choice, now = store.choice, store.clock.now()
+        if now < choice.until:
+            # As the loop below would, without its objects: most calls succeed at once.
+            endpoint = choice.drawn() if key is None else choice.keyed(choice.among, key)
+            try:
+                result = fn(endpoint)
+            except Exception as error:
+                course = self._course(key, given, now, handled)
+                course.begun(endpoint)
+                if not course.left(endpoint, error):
+                    raise
+            else:
+                if store.failing:
+                    self.report(endpoint)
+                return result
+        for attempt in course or self._course(key, given, now, handled):
+            with attempt as endpoint:
+                return fn(endpoint)
+        raise AssertionError  # pragma: no cover - it ends with a result or an error
+
+    def _course(
+        self, key: Key | None, given: Rules, now: float, handled: BaseException | None
+    ) -> "_Attempts":
+        return _Attempts(self._store, self.report, key, given, now, handled, self._flights)
 
     def _hasten(self) -> None:
         with self._flights.guard:

@@ -337,6 +337,10 @@ class Store:
         """One that was not tried; ``None``: all were."""
         return self._chooser.another(self.chosen(), key, tried)
 
+    def has_more_than(self, tried: Container[int]) -> bool:
+        """Whether there is one that was not tried."""
+        return any(id(endpoint) not in tried for endpoint in self.snapshot.endpoints)
+
     # How endpoints do.
 
     @property

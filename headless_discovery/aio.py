@@ -11,6 +11,7 @@ It is not for threads: use a `Peers` in one event loop at a time.
 """
 
 import random
+import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -19,6 +20,7 @@ from typing import Self, TypeVar
 import attrs
 
 from ._async import Bell, Task, library
+from ._attempts import Attempt, Course, On, Pause, Stop, connection_failed, rules
 from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock
 from ._endpoint import Change, Endpoint, Snapshot
@@ -163,6 +165,22 @@ class _Flights:
                 listener.tell(change)
 
 
+@attrs.define(eq=False)
+class _Attempts(Course):
+    """What `Peers.attempts` returns; not an async generator either."""
+
+    flights: _Flights
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        attempt = self.first() or await self.flights.carry_out(self.following())
+        if attempt is None:
+            raise StopAsyncIteration
+        return attempt
+
+
 class Peers(Shared):
     """The pods of one headless Service, for asyncio and trio; made by `peers`.
 
@@ -268,6 +286,43 @@ class Peers(Shared):
         self._store.check_open()
         self._store.raise_if_unknown()
         return self._store.ranked(key, k)
+
+    # Attempts.
+
+    def attempts(
+        self,
+        key: Key | None = None,
+        *,
+        on: On = connection_failed,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """Attempts: ``async for attempt in store.attempts(): with attempt as peer: ...``.
+
+        All that `headless_discovery.Peers.attempts` says holds here. An attempt that is cancelled
+        is neither a success nor a failure.
+        """
+        store, given = self._store, rules(on, stop, wait, timeout)
+        now = store.clock.now()
+        return _Attempts(store, self.report, key, given, now, sys.exception(), self._flights)
+
+    async def call(
+        self,
+        fn: Callable[[Endpoint], Awaitable[_T]],
+        /,
+        *,
+        key: Key | None = None,
+        on: On = connection_failed,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a budget, told to each attempt
+    ) -> _T:
+        """Awaits ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
+        async for attempt in self.attempts(key, on=on, stop=stop, wait=wait, timeout=timeout):
+            with attempt as endpoint:
+                return await fn(endpoint)
+        raise AssertionError  # pragma: no cover - it ends with a result or an error
 
     def _hasten(self) -> None:
         self._flights.bell.ring()
