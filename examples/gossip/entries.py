@@ -9,14 +9,16 @@ a node that was cut off for longer, and missed the deletion, brings the key back
 forget what it holds, since to lose a write is worse than to see a deleted one again.
 """
 
+import functools
 import hashlib
+import operator
 from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Self
 
 import attrs
 
-BUCKETS = 256
+BUCKETS = 64
 TOMBSTONES_FOR = 7 * 86_400.0
 """Seconds."""
 MAX_KEY = 512
@@ -59,17 +61,32 @@ class Entry:
                 entry = cls(key, None, version, writer, float(deleted_at))
             case _:
                 raise ValueError(f"not an entry: {str(row)[:100]}")
-        if len(key.encode()) > MAX_KEY or len((entry.value or "").encode()) > MAX_VALUE:
-            raise ValueError(f"too long: the entry of {key[:50]!r}")
+        check(key, entry.value)
         stamped = type(version) is int and 0 < version < MAX_VERSION
         if not stamped or len(writer.encode()) > MAX_KEY or not isfinite(entry.deleted_at or 0):
             raise ValueError(f"no node stamps like this: {version!r}, {writer[:50]!r}")
         return entry
 
 
+def check(key: str, value: str | None) -> None:
+    """Raises `ValueError` for what is too long, and for text that is not Unicode."""
+    for text, limit in ((key, MAX_KEY), (value or "", MAX_VALUE)):
+        if len(text.encode()) > limit:
+            raise ValueError(f"{text[:40]!r}... has more than {limit} bytes")
+
+
+def differing(one: str, other: str) -> list[int]:
+    """The buckets in which two summaries differ."""
+    if one == other:
+        return []
+    width = len(one) // BUCKETS
+    parts = range(0, len(one), width)
+    return [at // width for at in parts if one[at : at + width] != other[at : at + width]]
+
+
 def bucket_of(key: str) -> int:
     """Which part of the map a key belongs to; the same in every process."""
-    return hashlib.blake2b(key.encode(), digest_size=1).digest()[0]
+    return hashlib.blake2b(key.encode(), digest_size=1).digest()[0] % BUCKETS
 
 
 class Map:
@@ -117,15 +134,21 @@ class Map:
                 self._buckets[number][entry.key] = entry
                 self._fingerprints[number] ^= _fingerprint(entry)
 
-    def forget_tombstones(self, now: float) -> None:
-        """Drops the tombstones that are old enough."""
-        for entry in list(self):
-            if entry.deleted_at is not None and now - entry.deleted_at > TOMBSTONES_FOR:
+    def forget_tombstones(self, now: float, among: Iterable[Entry] | None = None) -> None:
+        """Drops the tombstones that are old enough, of all or of those given."""
+        for entry in list(self if among is None else among):
+            old = entry.deleted_at is not None and now - entry.deleted_at > TOMBSTONES_FOR
+            if old and self.get(entry.key) == entry:
                 self._drop(entry.key)
 
-    def summary(self) -> tuple[str, ...]:
+    def summary(self) -> str:
         """One fingerprint for each bucket: maps with the same summary hold the same writes."""
-        return tuple(f"{fingerprint:x}" for fingerprint in self._fingerprints)
+        return b"".join(number.to_bytes(8, "big") for number in self._fingerprints).hex()
+
+    @property
+    def fingerprint(self) -> str:
+        """That of all buckets, for people."""
+        return f"{functools.reduce(operator.xor, self._fingerprints):016x}"
 
     def bucket(self, number: int) -> Iterable[Entry]:
         """The entries of one bucket."""

@@ -7,7 +7,7 @@ difference still at the next exchange.
 
 from collections.abc import Iterable
 
-from .entries import Entry, Map, Stamp
+from .entries import Entry, Map, Stamp, differing
 from .messages import Compare, Differences, Swap, Swapped
 
 MAX_STAMPS = 2_000
@@ -18,20 +18,16 @@ MAX_WEIGHT = 1_000_000
 
 def differences(held: Map, asked: Compare, node: str) -> Differences:
     """The answer to a summary."""
-    differing = [
-        number
-        for number, (ours, theirs) in enumerate(zip(held.summary(), asked.summary, strict=True))
-        if ours != theirs
-    ]
+    there_are = differing(held.summary(), asked.summary)
     told: list[int] = []
     stamps: dict[str, Stamp] = {}
-    for number in differing:
+    for number in there_are:
         of_bucket = {entry.key: entry.stamp for entry in held.bucket(number)}
         if told and len(stamps) + len(of_bucket) > MAX_STAMPS:
             break
         told.append(number)
         stamps.update(of_bucket)
-    return Differences(node, tuple(told), stamps, more=len(told) < len(differing))
+    return Differences(node, tuple(told), stamps, more=len(told) < len(there_are))
 
 
 def to_swap(held: Map, told: Differences, node: str) -> Swap | None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from .entries import Entry
+from .entries import Entry, Map
 
 _SLACK = 1_000
 """Lines that no longer count, before the file is written anew."""
@@ -23,7 +23,7 @@ class Disk(Protocol):
         """What was held."""
         ...
 
-    async def append(self, entries: Iterable[Entry], held: Collection[Entry]) -> None:
+    async def append(self, entries: Iterable[Entry], held: Map) -> None:
         """Returns once they are safe; ``held`` is what else is, and will do in its place."""
         ...
 
@@ -53,7 +53,7 @@ class Journal:
         self._rewrite(newest.values())
         return list(newest.values())
 
-    async def append(self, entries: Iterable[Entry], held: Collection[Entry]) -> None:
+    async def append(self, entries: Iterable[Entry], held: Map) -> None:
         """In a thread: a slow disk does not stall the event loop."""
         text = _text(entries)
         whole = None

@@ -10,13 +10,16 @@ import attrs
 
 from .entries import BUCKETS, Entry, Stamp
 
+SUMMARY = 16 * BUCKETS
+"""Characters."""
+
 
 @attrs.frozen
 class Compare:
     """Is there a difference? This is the summary of my map."""
 
     node: str
-    summary: tuple[str, ...]
+    summary: str
 
 
 @attrs.frozen
@@ -62,7 +65,7 @@ class View:
     keys: int
     state: str
     """That of the answer of DNS: live, stale and so on."""
-    summary: str
+    fingerprint: str
     """The same for two nodes that hold the same."""
     knows: tuple[str, ...]
     """The other nodes' host names."""
@@ -112,9 +115,9 @@ def _entries(rows: Any) -> tuple[Entry, ...]:
 
 
 def _compare(body: Any) -> Compare:
-    summary = _texts(body["summary"])
-    if len(summary) != BUCKETS:
-        raise ValueError(f"a summary of {len(summary)} buckets, not {BUCKETS}")
+    summary = _text(body["summary"])
+    if len(summary) != SUMMARY:
+        raise ValueError(f"a summary of {len(summary)} characters, not {SUMMARY}")
     return Compare(_text(body["node"]), summary)
 
 
@@ -143,7 +146,7 @@ _READERS: dict[str, Any] = {
         bool(body["ready"]),
         _number(body["keys"]),
         _text(body["state"]),
-        _text(body["summary"]),
+        _text(body["fingerprint"]),
         _texts(body["knows"]),
     ),
 }

@@ -113,6 +113,8 @@ def collection(kind: str, namespace: str) -> str:
         "Service": ("/api/v1", "services"),
         "Pod": ("/api/v1", "pods"),
         "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
+        "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+        "StatefulSet": ("/apis/apps/v1", "statefulsets"),
     }[kind]
     return f"{group}/namespaces/{namespace}/{plural}"
 

@@ -15,7 +15,7 @@ B1 = Entry("b", "é\n\0", 1, "y")
 
 
 def append(journal: Journal, *entries: Entry, held: tuple[Entry, ...] = ()) -> None:
-    asyncio.run(journal.append(entries, held))
+    asyncio.run(journal.append(entries, Map(held)))
 
 
 def test_a_new_one_is_empty(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+"""Requests to other nodes over HTTP. It decides nothing."""
+
+import aiohttp
+
+from headless_discovery import Endpoint
+
+from .messages import Differences, Reply, Request, Swapped, View, decode, encode
+from .node import PeerError
+
+MAX_MESSAGE = 16 * 2**20
+"""Bytes: more than any node says."""
+_TIMEOUT = aiohttp.ClientTimeout(total=1)
+
+
+class HTTPTransport:
+    """POST /gossip."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def ask(self, peer: Endpoint, request: Request) -> Reply:
+        """One request and its reply, within a second; raises `PeerError`."""
+        try:
+            async with self._session.post(
+                f"http://{peer}/gossip", data=encode(request), timeout=_TIMEOUT
+            ) as response:
+                response.raise_for_status()
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(2**16):
+                    body += chunk
+                    if len(body) > MAX_MESSAGE:
+                        raise PeerError(f"{peer} says more than {MAX_MESSAGE} bytes")
+            reply = decode(bytes(body))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise PeerError(f"{peer} did not answer: {error or type(error).__name__}") from error
+        if not isinstance(reply, Differences | Swapped | View):
+            raise PeerError(f"{peer} answered with a request")
+        return reply
