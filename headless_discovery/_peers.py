@@ -2,8 +2,13 @@
 
 It waits, and sees to it that one lookup goes on at a time; what to ask and what to believe is
 decided elsewhere. `headless_discovery.aio` is its twin, and differs by ``await``.
+
+In the background there is one daemon thread for each `Peers`, not one for all: a name server that
+stays silent then holds up nobody else, and closing one ends its thread without asking who else
+needs it. It sleeps but for a few milliseconds each time that the answer is due.
 """
 
+import atexit
 import math
 import os
 import random
@@ -28,7 +33,7 @@ from ._questions import Family, Records
 from ._selection import Key, Strategy
 from ._shared import Listener, Shared
 from ._steps import Converse, Steps, carry_out
-from ._store import Store
+from ._store import Store, log
 from ._transport import Resolver
 
 _T = TypeVar("_T")
@@ -74,7 +79,7 @@ class _Flights:
                 finally:
                     self._sharing -= 1
         if flight is None:
-            self.turn(step.until)
+            self.lead(step.until)
 
     def _wait(self, over: Callable[[], bool], until: float) -> None:
         self.clock.wait_for(self.guard, over, None if until == math.inf else until)
@@ -88,12 +93,17 @@ class _Flights:
 
     def close(self) -> None:
         """A lookup under way is given up, the background ends, everybody who waits is woken."""
+        self.give_up()
         with self.guard:
-            self.store.close()
-            self.guard.notify_all()
             join, self._join = self._join, None
         if join is not None:
             join()
+
+    def give_up(self) -> None:
+        """The same without waiting for the end of the background."""
+        with self.guard:
+            self.store.close()
+            self.guard.notify_all()
 
     def after_fork(self) -> None:
         """In the child: other threads are gone, and with them what they held."""
@@ -108,7 +118,14 @@ class _Flights:
         """When the background is to ask next; after the lookup that goes on, if one does."""
         return self.store.background_due()
 
-    def turn(self, until: float = math.inf) -> None:
+    def turn(self) -> None:
+        """One lookup in the background; what goes wrong in it must not end the background."""
+        try:
+            self.lead()
+        except Exception:
+            log.exception("%s: a lookup in the background failed", self.store)
+
+    def lead(self, until: float = math.inf) -> None:
         """One lookup, blocking; nothing if another caller was quicker.
 
         Whoever leads it may give it up; then another who waits for it begins anew.
@@ -118,9 +135,11 @@ class _Flights:
             return
         try:
             carry_out(steps, lambda step: self.converse(step, until))
-        except _GaveUpError:
+        except BaseException as error:
             if not self._sharing:
                 self.store.gave_up()
+            if not isinstance(error, _GaveUpError):
+                raise
         finally:
             self.end()
 
@@ -456,7 +475,8 @@ class Peers(Shared):
             warnings.warn(
                 f"{self!r} was started and never closed", ResourceWarning, stacklevel=2, source=self
             )
-            self._flights.close()
+            # Not waiting for the thread: nobody knows where this is called, nor in which thread.
+            self._flights.give_up()
 
 
 _all: weakref.WeakSet[Peers] = weakref.WeakSet()
@@ -468,7 +488,16 @@ def _after_fork() -> None:
         store._flights.after_fork()
 
 
+def _at_exit() -> None:
+    # One that was started for the life of the process ends with it, in peace. Registered when
+    # this is imported, so it runs after what an app registers later.
+    for store in list(_all):
+        if store._store.in_background:
+            store._flights.give_up()
+
+
 os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)
 
 
 def peers(

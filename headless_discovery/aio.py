@@ -79,14 +79,13 @@ class _Flights:
         if isinstance(step, Wait):
             await self.clock.wait_for_async(self.bell, step.over, step.until)
             return
-        mine = not store.under_way
-        if mine:
+        if not store.under_way:
             self._take_off()
         flight = self._flight
         await self.clock.wait_for_async(
             self.bell, lambda: store.flight is not flight or store.closed, step.until
         )
-        if mine and flight.error is not None:
+        if flight.error is not None:
             raise flight.error
 
     def _take_off(self) -> None:
@@ -138,8 +137,11 @@ class _Flights:
         if steps is not None:
             await self._carry_out(steps)
             if self._flight.error is not None:
-                self.store.gave_up()
-                log.error("%s: a lookup failed", self.store, exc_info=self._flight.error)
+                log.error(
+                    "%s: a lookup in the background failed",
+                    self.store,
+                    exc_info=self._flight.error,
+                )
 
     def begin(self) -> Steps[object] | None:
         """Takes the one place there is for a lookup."""

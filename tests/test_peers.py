@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -640,6 +639,9 @@ def test_one_that_was_started_and_forgotten_is_a_resource_warning(
     with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - both are its end
         del store
         gc.collect()
+    until = time.monotonic() + 5
+    while threads() > running and time.monotonic() < until:
+        time.sleep(0.001)
     assert threads() <= running
 
 
@@ -663,32 +665,6 @@ def test_a_forked_child_goes_on_by_itself(real: tuple[FakeService, Resolver]) ->
         os.write(write, b".")
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 4
-
-
-def test_many_threads_never_see_a_torn_set(cluster: FakeCluster, web: FakeService) -> None:
-    wrong: list[object] = []
-    over = threading.Event()
-    with cluster.peers("web", policy=Policy(on_empty="clear")) as store:
-        store.endpoints()
-
-        def hammer() -> None:
-            while not over.is_set():
-                found = store.endpoints()
-                if list(found) != sorted(found, key=lambda one: one.identity) or len(found) < 3:
-                    wrong.append(found)
-                store.pick(key=random.random().hex())
-                store.pick()
-
-        workers = [threading.Thread(target=hammer) for _ in range(16)]
-        for worker in workers:
-            worker.start()
-        for count in range(60):
-            web.scale(3 + count % 5)
-            cluster.clock.advance(5)
-        over.set()
-        for worker in workers:
-            worker.join()
-    assert not wrong
 
 
 # Being seen.
