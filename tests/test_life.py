@@ -218,7 +218,7 @@ def test_a_resolv_conf_that_changes_is_read_again(
 # Processes. Each in an interpreter of its own, so that this one's threads are not forked.
 
 SERVED = """
-import os, signal, sys, threading, time, warnings
+import atexit, os, signal, sys, threading, time, warnings
 from headless_discovery import Policy, Resolver, peers
 from headless_discovery.testing import FakeCluster
 
@@ -227,6 +227,8 @@ cluster = FakeCluster()
 web = cluster.add_service("web", ports=[80])
 web.scale(3)
 server = cluster.serve().__enter__()
+here = os.getpid()
+atexit.register(lambda: os.getpid() == here and server.__exit__(None, None, None))
 quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
 store = peers(
     "web", namespace="default", resolver=Resolver([server.nameserver]), policy=quick
@@ -335,7 +337,6 @@ eventually(lambda: store._store.under_way)
 
 def test_what_an_app_does_at_exit_still_finds_peers() -> None:
     said = run("""
-import atexit
 store.start()
 atexit.register(lambda: print(len(store.endpoints())))
 """)
