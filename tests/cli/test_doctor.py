@@ -13,6 +13,7 @@ from headless_discovery import ConfigurationError, Endpoint, Resolver
 from headless_discovery._cli import main, make_parser
 from headless_discovery._commands import _doctor
 from headless_discovery._commands._options import Asked
+from headless_discovery._doctor import _observe
 from headless_discovery._doctor._findings import (
     CHECKS,
     Finding,
@@ -613,11 +614,11 @@ def test_a_pod_that_is_not_published_is_told_so(cluster: FakeCluster) -> None:
 SIZES, CACHES = "answer sizes", "caches on the way"
 
 
-def many(pods: int, service: str = "many") -> FakeCluster:
+def many(pods: int) -> FakeCluster:
     cluster = FakeCluster()
-    found = cluster.add_service(service, ports=[80])
+    found = cluster.add_service("many", ports=[80])
     for number in range(pods):
-        found.add_pod(f"10.1.{number // 250}.{number % 250 + 1}")
+        found.add_pod(f"10.1.1.{number + 1}")
     return cluster
 
 
@@ -633,16 +634,27 @@ def test_a_larger_answer_goes_over_tcp() -> None:
     assert "for 40 pods, over TCP; about " in found.seen
 
 
+def over_tcp(seen: Observations, **changes: Any) -> Observations:
+    """With another answer over TCP to the question for all pods."""
+    key = (seen.wanted.name, Type.SRV)
+    probe = seen.over_tcp[key]
+    assert probe.answer is not None
+    answer = attrs.evolve(probe.answer, truncated=changes.pop("truncated", False))
+    changed = attrs.evolve(probe, answer=answer, **changes)
+    return attrs.evolve(seen, over_tcp={**seen.over_tcp, key: changed})
+
+
 def test_an_answer_near_the_limit_is_to_be_looked_at() -> None:
-    found = judge(SIZES, observe(many(240, "m" * 63), "m" * 63))
+    found = judge(SIZES, over_tcp(observe(many(40), "many"), size=40_000))
     assert found.level is Level.LOOK
+    assert found.seen.endswith("40000 bytes for 40 pods, over TCP; about 65 fit")
     assert found.means == "More than half of what DNS can carry."
 
 
 def test_srv_that_does_not_fit_is_to_be_looked_at_while_addresses_do() -> None:
-    seen = observe(many(480, "m" * 63), "m" * 63)
+    seen = over_tcp(observe(many(40), "many"), truncated=True)
     assert judge(SIZES, seen).level is Level.LOOK
-    assert "A and AAAA have all 480 pods" in judge(SIZES, seen).seen
+    assert "A and AAAA have all 40 pods" in judge(SIZES, seen).seen
     assert judge(AGREE, seen).seen == "could not be seen: an answer was cut"
 
 
@@ -852,12 +864,19 @@ def test_an_own_address_that_is_none_is_not_known(
 # The command.
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waiting in real time; the tests of what it is for are on the fake clock."""
+    monkeypatch.setattr(_observe, "CACHE_SHOWS_AFTER", 0.0)
+
+
 def run(nameserver: str, *arguments: str, out: io.StringIO | None = None) -> tuple[int, str]:
     out = io.StringIO() if out is None else out
     code = main(["doctor", *arguments, "--nameserver", nameserver], out=out)
     return code, out.getvalue()
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_command_prints_each_line_and_what_to_do(cluster: FakeCluster) -> None:
     with cluster.serve() as server:
         code, out = run(server.nameserver, "web.default", "--port", "grpc")
@@ -871,6 +890,7 @@ def test_the_command_prints_each_line_and_what_to_do(cluster: FakeCluster) -> No
     assert max(len(line) for line in lines if "kubectl" not in line) <= 100
 
 
+@pytest.mark.usefixtures("quick")
 def test_its_json_is_as_its_schema_says(
     cluster: FakeCluster, check_schema: Callable[[str, str], Any]
 ) -> None:
@@ -886,6 +906,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_terminal_gets_colours_unless_told_otherwise(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -898,6 +919,7 @@ def test_a_terminal_gets_colours_unless_told_otherwise(
         assert "\x1b[" not in run(server.nameserver, "web.default", out=Terminal())[1]
 
 
+@pytest.mark.usefixtures("quick")
 def test_connections_are_tried_from_the_command(cluster: FakeCluster) -> None:
     local = cluster.add_service("local", ports=[1])
     local.add_pod("127.0.0.1")
@@ -907,11 +929,13 @@ def test_connections_are_tried_from_the_command(cluster: FakeCluster) -> None:
     assert "127.0.0.1:1: Connection refused" in out
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_name_that_is_none_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("127.0.0.1:1", "not a name.default")[0] == 2
     assert "ConfigurationError" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("nameserver", "variable", "said"),
     [

@@ -2,8 +2,10 @@
 
 import io
 import re
+import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -48,6 +50,17 @@ def test_every_example_is_one_that_the_parser_takes(
         if words[0] == "kubectl":
             continue
         make_parser().parse_args(words[1:] if words[0] == "headless-discovery" else words)
+
+
+def test_the_package_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["headless_discovery", "serve", "not-there.yaml"])
+    try:
+        with pytest.raises(SystemExit) as exit_:
+            runpy.run_module("headless_discovery", run_name="__main__", alter_sys=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert exit_.value.code == 2
 
 
 def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
