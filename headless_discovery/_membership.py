@@ -5,8 +5,7 @@ It knows neither DNS nor sockets; times are seconds on any clock. The rules:
 next lookup
     The TTL, clamped to `min_refresh` and `max_refresh`, after the end of the last lookup, plus
     jitter; the second one of a process after 0.5 to 1 times that, so that processes which start
-    together part. The TTL is the zone's, the longest heard: a cache tells what is left of it, and
-    all who went by that would ask in step, whenever its copy ends.
+    together part.
 confirmed
     An answer confirms an earlier one if it was asked for `confirm_after` later and is not the same
     cached copy: it expires more than 2 s later or, if both had a TTL of 0, was asked for 30 s
@@ -51,8 +50,6 @@ _SAME_COPY = 2
 """Seconds: answers whose expiry differs by no more are taken for the same cached copy."""
 _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
-_TTL_KEPT = 3600
-"""Seconds: for how long the longest TTL heard is taken for the zone's."""
 _WAITER_ASKS = 5
 """Seconds: whoever waits for members asks at least this often."""
 
@@ -123,7 +120,6 @@ class Membership:
         self._published: tuple[Endpoint, ...] | None = None  # the last answer, if it held somebody
         self._missing: dict[tuple[str, str], _Missing] = {}
         self._appeared: dict[tuple[str, str], dict[str, float]] = {}  # when each address did
-        self._longest: Asked | None = None  # the answer with the longest TTL
         self._grace: _Grace | None = None
         self._confirmed_at = float("-inf")  # when the set was last confirmed
 
@@ -197,7 +193,7 @@ class Membership:
         self._grace = None
         self._confirmed_at = asked.at
         self.run = self._run_on(members, asked)
-        self.due = now + self._pause(self._zone_ttl(asked))
+        self.due = now + self._pause(found.ttl)
         if departing:
             self.due = min(self.due, now + policy.confirm_after)
         return self._show(
@@ -332,13 +328,6 @@ class Membership:
             generation=before.generation + (endpoints is not before.endpoints),
         )
         return difference(before.endpoints, self.snapshot) or None
-
-    def _zone_ttl(self, asked: Asked) -> float:
-        """The TTL before caches counted it down, as far as that shows."""
-        longest = self._longest
-        if longest is None or asked.ttl >= longest.ttl or asked.at - longest.at > _TTL_KEPT:
-            self._longest = longest = asked
-        return longest.ttl
 
     def _pause(self, ttl: float) -> float:
         policy = self._policy

@@ -289,13 +289,10 @@ class World(RuleBasedStateMachine):
                     "a cached copy confirmed itself"
                 )
                 assert heard.confirms(lacking[0])
-        longest = max(
-            one.ttl for one in self.heard if one.copy.members and heard.asked - one.asked <= 3600
-        )
-        low, high = (min(max(ttl, 5), 30) for ttl in (heard.ttl, longest))
+        full = min(max(heard.ttl, 5), 30)
         least, most = (0.5, 1.0) if self.lookups == 1 else (1.0, 1.2)
-        soon = 5 if departing else high * most
-        assert within(min(low * least, soon), self.pause, min(high * most, soon))
+        soon = 5 if departing else full * most
+        assert within(min(full * least, soon), self.pause, min(full * most, soon))
 
     def check_empty(self, heard: Heard, before: Mapping[str, Endpoint]) -> None:
         snapshot = self.members.snapshot
