@@ -318,14 +318,14 @@ class Membership:
         """Keeps the old tuple if nothing changed, and counts the generation."""
         before = self.snapshot
         endpoints = new.endpoints
-        if len(endpoints) == len(before.endpoints) and all(
-            map(operator.is_, endpoints, before.endpoints)
-        ):
+        changed = endpoints is not before.endpoints and not (
+            len(endpoints) == len(before.endpoints)
+            and all(map(operator.is_, endpoints, before.endpoints))
+        )
+        if not changed:
             endpoints = before.endpoints
         self.snapshot = attrs.evolve(
-            new,
-            endpoints=endpoints,
-            generation=before.generation + (endpoints is not before.endpoints),
+            new, endpoints=endpoints, generation=before.generation + changed
         )
         return difference(before.endpoints, self.snapshot) or None
 

@@ -154,7 +154,7 @@ class _Flights:
     def converse(self, step: Converse, until: float) -> Sequence[Reply]:
         """Over the resolver's wire; given up as soon as the store is closed."""
         store, clock = self.store, self.clock
-        limited = attrs.evolve(step, deadline=min(step.deadline, until))
+        limited = Converse(step.asks, min(step.deadline, until))
         replies = store.resolver.converse(limited, clock, store.traffic, lambda: store.closed)
         if until < step.deadline and clock.now() >= until:
             raise _GaveUpError

@@ -271,21 +271,20 @@ def _by_addresses(
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, ttl)
-    memory.names = {address: memory.names[address] for address in published & memory.names.keys()}
-    memory.origins = {
-        address: memory.origins[address] for address in published & memory.origins.keys()
-    }
+    for learnt in (memory.names, memory.origins):
+        for address in learnt.keys() - published:
+            del learnt[address]
     if wanted.records == "address":
         names = yield from _dashed_names(wanted, memory, published)
     else:
         names = yield from _names(wanted, memory, published, services)
-    members: dict[str, list[str]] = {}
+    members: Members = {}
     for address in published:
         for name in names[address]:
-            members.setdefault(name, []).append(address)
+            members[name] = (*members.get(name, ()), address)
     number = _common_port(wanted, services)
     ports = dict.fromkeys(members, {number} if number else set())
-    kept = _of_family(wanted, memory, {name: tuple(listed) for name, listed in members.items()})
+    kept = _of_family(wanted, memory, members)
     found = _found(wanted, kept, ports, ttl)
     memory.made = _Made(basis, found.endpoints)
     return found
@@ -424,7 +423,8 @@ def _dashed_names(
                 )
             )
         )
-    return {address: (_dashed_name(wanted, address),) for address in published}
+    service = str(wanted.service)
+    return {address: (f"{dashed(address)}.{service}",) for address in published}
 
 
 def _confirm_dashed(
@@ -587,10 +587,11 @@ def _found(
     # One port number for each pod and all is well; several mean that the Service has several.
     one_port = all(len(numbers) < 2 for numbers in ports.values())
     endpoints: list[Endpoint] = []
+    given = str(wanted.port)
     for name in sorted(members):
         addresses = members[name]
         if isinstance(wanted.port, int):
-            endpoints.append(Endpoint(name, addresses, wanted.port))
+            endpoints.append(Endpoint(name, addresses, wanted.port, identity=(name, given)))
         elif wanted.port is None:
             number = next(iter(ports[name]), None) if one_port else None
             endpoints.append(Endpoint(name, addresses, number, identity=(name, "")))

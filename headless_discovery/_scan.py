@@ -81,7 +81,7 @@ def _scan(wire: bytes, before: Answer | None) -> Answer:
         raise _OddError
     at = wire.index(0, _HEADER.size) + 1
     name = wire[_HEADER.size : at]
-    _Names(wire).check((name,))
+    _check_question(name)
     rdtype, rdclass = _TYPE_AND_CLASS.unpack_from(wire, at)
     at += _TYPE_AND_CLASS.size
     if rdclass != _IN or (answers and authorities):
@@ -102,6 +102,23 @@ def _scan(wire: bytes, before: Answer | None) -> Answer:
     if rcode == answer.rcode and not flags & _TRUNCATED:
         return answer
     return attrs.evolve(answer, rcode=rcode, truncated=bool(flags & _TRUNCATED), records=None)
+
+
+def _again(before: Answer, ttl: int) -> Answer:
+    """The same with another TTL; `attrs.evolve` is slow."""
+    return Answer(
+        "NOERROR",
+        ttl=ttl,
+        addresses=before.addresses,
+        services=before.services,
+        glue=before.glue,
+        records=before.records,
+    )
+
+
+@functools.lru_cache(maxsize=64)  # the same few are asked for all day
+def _check_question(name: bytes) -> None:
+    _Names(name).check((name,))
 
 
 def _check_end(reply: _Reply, at: int) -> None:
@@ -143,7 +160,7 @@ def _addresses(reply: _Reply, rdtype: int, before: Answer | None) -> Answer:
     addresses = struct.unpack(f"{size}s" * count, packed)
     records = frozenset(addresses)
     if before is not None and before.records == records:
-        return attrs.evolve(before, ttl=ttl)
+        return _again(before, ttl)
     texts = map(socket.inet_ntoa if size == 4 else _v6_text, addresses)
     return Answer("NOERROR", ttl=ttl, addresses=tuple(dict.fromkeys(texts)), records=records)
 
@@ -174,7 +191,7 @@ def _services(reply: _Reply, before: Answer | None) -> Answer:
         raise _OddError
     records = frozenset(services), frozenset(map(operator.add, owners, addresses))
     if before is not None and before.records == records:
-        return attrs.evolve(before, ttl=min(ttls))
+        return _again(before, min(ttls))
     texts = names.texts({*targets.values(), *owners})
     named = tuple([(texts[service[6:]], service[4] << 8 | service[5]) for service in services])
     if len(set(named)) != len(named):  # dnspython may take them for one record

@@ -56,6 +56,7 @@ class Store:
         """What `pick` chooses from, and by; it holds until `Choice.until`."""
         self._memory = Memory()
         self._own_addresses: tuple[str, ...] | None = None
+        self._looked_at: tuple[object, object] = ((), None)  # when this pod was last looked for
         self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
         self._changes = 0
         self._state_since: float | None = None
@@ -263,9 +264,14 @@ class Store:
     def _see(self) -> None:
         """Takes over what the membership knows now."""
         full, finding = self._membership.snapshot, self.finding
-        own: tuple[Endpoint, ...] = ()
-        if finding is not None and self._own_addresses:
-            own = find_self(full.endpoints, self._own_addresses, finding.resolver.own_hostname())
+        own = self.sight.own
+        looked_at = (full.endpoints, self._own_addresses)
+        if not all(map(operator.is_, looked_at, self._looked_at)):
+            self._looked_at = looked_at
+            own = ()
+            if finding is not None and self._own_addresses:
+                hostname = finding.resolver.own_hostname()
+                own = find_self(full.endpoints, self._own_addresses, hostname)
         shown = full if finding is None or finding.include_self else self._without(own, full)
         self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
         self._chooser.ejection.see(shown.endpoints)

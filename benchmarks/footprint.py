@@ -1,0 +1,107 @@
+"""What the library costs beside time in a lookup: memory, imports, and calls that ask nobody."""
+
+import gc
+import subprocess
+import sys
+import timeit
+import tracemalloc
+from collections.abc import Callable
+from importlib.util import find_spec
+
+from headless_discovery._wire import Type
+
+from ._measure import Contender, Table
+from ._place import OWN_NETWORK
+from ._replay import Replay
+from .lookup import Library
+
+_PODS = 4000
+_REFRESHES = 10_000
+
+
+def run() -> list[Table]:
+    """Calls on a fresh set; imports; and notes on memory."""
+    with Replay(53 if OWN_NETWORK else 0) as replay:
+        calls = _calls(replay.port)
+        calls.notes += [_bytes_for_each(replay.port), _growth(replay.port)]
+    return [calls, _imports()]
+
+
+def _calls(port: int) -> Table:
+    library = Library(100, Type.A, port)
+    library.same()
+    known = library.known
+    table = Table("What is known already (100 pods)", "an attribute")
+    thousand: dict[str, Contender] = {
+        "an attribute": lambda: timeit.timeit(
+            "known._store", globals={"known": known}, number=1000
+        ),
+        "snapshot": lambda: timeit.timeit("known.snapshot", globals={"known": known}, number=1000),
+        "endpoints()": lambda: timeit.timeit(
+            "known.endpoints()", globals={"known": known}, number=1000
+        ),
+    }
+    table.measure("1,000 calls", thousand)
+    return table
+
+
+def _traced(work: Callable[[], object]) -> int:
+    """Bytes that are held after the work and were not before."""
+    gc.collect()
+    before = tracemalloc.get_traced_memory()[0]
+    kept = work()
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    del kept
+    return grown
+
+
+def _bytes_for_each(port: int) -> str:
+    Library(3, Type.A, port).same()  # what is loaded and cached once
+
+    def twice() -> object:
+        library = Library(_PODS, Type.A, port)
+        library.same()
+        library.same()
+        return library
+
+    tracemalloc.start()
+    held = _traced(twice) / _PODS
+    tracemalloc.stop()
+    return f"Memory at {_PODS:,} endpoints (tracemalloc): {held:.0f} bytes each; wanted <= 600."
+
+
+def _growth(port: int) -> str:
+    library = Library(3, Type.A, port)
+    for _ in range(100):
+        library.same()
+
+    def refresh() -> None:
+        for _ in range(_REFRESHES):
+            library.same()
+
+    tracemalloc.start()
+    _traced(library.same)
+    grown = _traced(refresh)
+    tracemalloc.stop()
+    return f"Memory that {_REFRESHES:,} refreshes leave behind: {grown} bytes; wanted: none."
+
+
+def _imports() -> Table:
+    table = Table("A process that imports it and ends", "kubernetes.client")
+    names = ["headless_discovery", "dns.resolver", "asyncio"]
+    if find_spec("kubernetes"):
+        names.append("kubernetes.client")
+        table.promise("headless_discovery", "import", 0.5)
+    else:
+        table.base = "headless_discovery"
+        table.notes.append("kubernetes was left out: it is not installed.")
+    contenders: dict[str, Contender] = {"nothing": lambda: _process("pass")}
+    for name in names:
+        contenders[name] = lambda name=name: _process(f"import {name}")  # type: ignore[misc]
+    table.measure("import", contenders)
+    return table
+
+
+def _process(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - this Python
