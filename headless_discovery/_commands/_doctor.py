@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from .._clock import Clock
-from .._doctor._findings import Finding, Level, findings, worst_code
+from .._doctor._finding import Finding, Level
+from .._doctor._findings import findings, worst_code
 from .._doctor._observations import Observations
 from .._doctor._observe import Connect, connect, look_around, observe
 from .._errors import ConfigurationError

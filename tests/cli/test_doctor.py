@@ -14,16 +14,11 @@ from headless_discovery._cli import main, make_parser
 from headless_discovery._commands import _doctor
 from headless_discovery._commands._options import Asked
 from headless_discovery._doctor import _observe
-from headless_discovery._doctor._findings import (
-    CHECKS,
-    Finding,
-    Level,
-    findings,
-    libc_asks,
-    worst_code,
-)  # fmt: skip
+from headless_discovery._doctor._finding import Finding, Level
+from headless_discovery._doctor._findings import CHECKS, findings, worst_code
 from headless_discovery._doctor._observations import Observations, Reach
 from headless_discovery._doctor._observe import connect
+from headless_discovery._doctor._place import libc_asks
 from headless_discovery._exchange import Server
 from headless_discovery._surroundings import ResolvConf, Surroundings
 from headless_discovery._wire import Answer, Type

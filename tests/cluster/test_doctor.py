@@ -9,7 +9,8 @@ from headless_discovery._cli import make_parser
 from headless_discovery._clock import Clock
 from headless_discovery._commands import _doctor
 from headless_discovery._commands._options import Asked
-from headless_discovery._doctor._findings import CHECKS, Finding, Level, findings
+from headless_discovery._doctor._finding import Finding, Level
+from headless_discovery._doctor._findings import CHECKS, findings
 from tests.cluster.api import port
 from tests.cluster.conftest import Namespace, eventually, free_address
 from tests.cluster.control_plane import Corefile, NameServers
