@@ -6,6 +6,7 @@ answer, and stops them. There is no kubelet: whoever tests creates Pods and patc
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -131,6 +132,7 @@ class _Programs:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="headless-discovery-"))
         self._running: list[subprocess.Popen[bytes]] = []
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Self:
         return self
@@ -145,19 +147,19 @@ class _Programs:
 
     def launch(
         self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> None:
+    ) -> subprocess.Popen[bytes]:
         """Starts a program; what it prints goes to a file."""
-        with (self.folder / f"{program}-{len(self._running)}.log").open("wb") as log:
-            self._running.append(
-                subprocess.Popen(
-                    [sys.executable, "-c", _LAUNCHER, str(BUILD / program), *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **(environment or {})},
-                    start_new_session=True,  # Ctrl-C is for us, who then stop them in order
-                )
+        with (self.folder / f"{program}-{next(self._numbers)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _LAUNCHER, str(BUILD / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,  # Ctrl-C is for us, who then stop them in order
             )
+        self._running.append(process)
+        return process
 
     def wait(self, what: str, ready: Callable[[], bool]) -> None:
         """Waits until it is ready; raises, with the logs, if a program ends or it takes long."""
@@ -176,16 +178,20 @@ class _Programs:
             for log in sorted(self.folder.glob("*.log"))
         )
 
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Stops one of them."""
+        self._running.remove(process)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def stop(self) -> None:
         """Stops everything, the first last, and removes the data."""
-        for process in reversed(self._running):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._running.clear()
+        for process in reversed(tuple(self._running)):
+            self.end(process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -196,6 +202,7 @@ class NameServers(_Programs):
         super().__init__()
         self._kubeconfig = kubeconfig
         self._servers: dict[object, str] = {}
+        self._started: dict[str, tuple[subprocess.Popen[bytes], Callable[[], str]]] = {}
 
     def coredns(self, options: Corefile) -> str:
         """The name server, ``host:port``, of a CoreDNS with these options; started once."""
@@ -224,10 +231,23 @@ class NameServers(_Programs):
         port = free_port()
         file = self.folder / f"Corefile-{port}"
         file.write_text(corefile(port))
-        self.launch("coredns", "-conf", str(file))
-        # Its /ready answers before its DNS sockets are bound: only an answer tells.
-        self.wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
-        return f"127.0.0.1:{port}"
+        address = f"127.0.0.1:{port}"
+
+        def start() -> str:
+            process = self.launch("coredns", "-conf", str(file))
+            # Its /ready answers before its DNS sockets are bound: only an answer tells.
+            self.wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
+            self._started[address] = process, start
+            return address
+
+        return start()
+
+    def restart(self, nameserver: str, *, down_for: float) -> None:
+        """Stops it, and starts it again so many seconds later, at the same address."""
+        process, start = self._started[nameserver]
+        self.end(process)
+        time.sleep(down_for)
+        start()
 
 
 class ControlPlane(_Programs):
