@@ -197,18 +197,10 @@ class Node:
 
     async def _ask_first(self, key: str, asked: Swap) -> Swapped:
         """Asks the peer that comes first for this key, or the next ones if it does not answer."""
-        others = await self.peers.endpoints()
-        ranked = [peer for peer in self.peers.ranked(key, _TRIES + 1) if peer in others]
-        failure = PeerError(f"{self.name} knows no other node")
-        for peer in ranked[:_TRIES]:
-            try:
-                reply = await self._swap(peer, asked)
-            except PeerError as error:
-                self.peers.report(peer, failure := error)
-            else:
-                self.peers.report(peer)
-                return reply
-        raise failure
+        async for attempt in self.peers.attempts(key, on=PeerError, timeout=PATIENCE):
+            with attempt as peer:
+                return await self._swap(peer, asked)
+        raise AssertionError("attempts end with a result or an error")
 
     async def _exchange(self, peer: Endpoint) -> None:
         try:

@@ -333,9 +333,10 @@ class FakeCluster:
         return FakeService(self, found)
 
     def apply(self, objects: Manifests) -> None:
-        """Takes Kubernetes manifests: Service, Pod, EndpointSlice, Namespace, List.
+        """Takes Kubernetes manifests: Service, Pod, EndpointSlice, StatefulSet, Namespace, List.
 
-        As dicts, or as YAML text with the extra ``yaml``. What is there already is replaced. Only
+        As dicts, or as YAML text with the extra ``yaml``. What is there already is replaced. A
+        StatefulSet makes its Pods, at once and ready; kinds without a part in DNS are let be. Only
         what changes an answer is looked at; raises `ValueError` where that makes no sense, and
         then changes nothing.
         """

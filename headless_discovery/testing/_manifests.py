@@ -22,8 +22,8 @@ _SERVICE_NAME = "kubernetes.io/service-name"
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
 _MAKE_PODS = (
     "CronJob", "DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController",
-    "StatefulSet",
 )  # fmt: skip
+"""Of whose Pods nobody can know the names."""
 
 
 def to_apply(manifests: Manifests) -> list[Change]:
@@ -93,6 +93,10 @@ def _delete(manifest: Manifest) -> Change:
     namespace, name = _key(manifest)
 
     def delete(model: Model) -> None:
+        if kind == "StatefulSet":
+            for _, key in _ordinals(model, namespace, name):
+                model.delete("Pod", *key)
+            return
         try:
             model.delete(kind, namespace, name)
         except KeyError:
@@ -149,6 +153,11 @@ def _service(manifest: Manifest) -> Change:
 
 
 def _pod(manifest: Manifest) -> Change:
+    pod = _pod_of(manifest)
+    return lambda model: model.put_pod(pod)
+
+
+def _pod_of(manifest: Manifest) -> Pod:
     namespace, name = _key(manifest)
     metadata = manifest["metadata"]
     spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
@@ -156,7 +165,7 @@ def _pod(manifest: Manifest) -> Change:
     if not addresses and status.get("podIP"):
         addresses = [status["podIP"]]
     sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
-    pod = Pod(
+    return Pod(
         name,
         namespace,
         tuple(addresses),
@@ -176,7 +185,47 @@ def _pod(manifest: Manifest) -> Change:
         phase=status.get("phase") or "Pending",
         terminating=bool(metadata.get("deletionTimestamp")),
     )
-    return lambda model: model.put_pod(pod)
+
+
+def _stateful_set(manifest: Manifest) -> Change:
+    """The Pods that its controller makes: ready, and at addresses that they keep."""
+    namespace, name = _key(manifest)
+    spec, template = manifest["spec"], manifest["spec"]["template"]
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    pods = [
+        _pod_of(
+            {
+                "metadata": {**template["metadata"], "name": pod, "namespace": namespace},
+                "spec": {**template["spec"], "hostname": pod, "subdomain": spec["serviceName"]},
+                "status": running,
+            }
+        )
+        for pod in (f"{name}-{number}" for number in range(spec.get("replicas", 1)))
+    ]
+
+    def put(model: Model) -> None:
+        service = model.services.get((namespace, spec["serviceName"]))
+        families = (4,) if service is None else service.families
+        for ordinal, key in _ordinals(model, namespace, name):
+            if ordinal >= len(pods):
+                model.delete("Pod", *key)
+        for pod in pods:
+            old = model.pods.get((namespace, pod.name))
+            pod.addresses = model.free_addresses(families) if old is None else old.addresses
+            pod.ready = old is None or old.ready
+            model.put_pod(pod)
+
+    return put
+
+
+def _ordinals(model: Model, namespace: str, name: str) -> list[tuple[int, tuple[str, str]]]:
+    """The Pods of a StatefulSet, which shows in their names alone."""
+    return [
+        (int(ordinal), key)
+        for key in model.pods
+        for prefix, _, ordinal in [key[1].rpartition("-")]
+        if key[0] == namespace and prefix == name and ordinal.isdecimal()
+    ]
 
 
 def _slice(manifest: Manifest) -> Change:
@@ -212,4 +261,5 @@ _READERS: Mapping[str, Callable[[Manifest], Change]] = {
     "Service": _service,
     "Pod": _pod,
     "EndpointSlice": _slice,
+    "StatefulSet": _stateful_set,
 }

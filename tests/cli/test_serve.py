@@ -77,7 +77,7 @@ def test_files_that_change_are_read_again(
     script = Script(
         lambda _: manifest.write_text(SERVICE + pod(2) + pod(3)),
         lambda nameserver: seen.append(found(nameserver)),
-        lambda _: manifest.write_text("kind: StatefulSet"),
+        lambda _: manifest.write_text("kind: Deployment"),
         lambda nameserver: seen.append(found(nameserver)),
         lambda _: manifest.unlink(),
         lambda nameserver: seen.append(found(nameserver)),
@@ -86,7 +86,7 @@ def test_files_that_change_are_read_again(
     assert seen == [["web-2", "web-3"]] * 3
     said = capsys.readouterr().err
     assert "a manifest changed; serving 1 Services, 2 Pods: web.default" in said
-    assert "kind 'StatefulSet': nobody here makes its Pods" in said
+    assert "kind 'Deployment': nobody here makes its Pods" in said
     assert "cluster.yaml cannot be read; what was there before goes on being served" in said
 
 

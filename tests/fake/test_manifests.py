@@ -180,6 +180,44 @@ def test_a_service_without_selector_has_no_pods_to_add(cluster: FakeCluster) -> 
         cluster.service("web").add_pod("10.0.0.1")
 
 
+def stateful_set(replicas: int) -> dict[str, Any]:
+    return {
+        "kind": "StatefulSet",
+        "metadata": {"name": "db"},
+        "spec": {
+            "serviceName": "web",
+            "replicas": replicas,
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]},
+            },
+        },
+    }
+
+
+def names_and_addresses(cluster: FakeCluster) -> dict[str, str]:
+    return {endpoint.hostname: endpoint.address for endpoint in cluster.peers("web")}
+
+
+def test_a_stateful_set_has_its_pods_under_the_names_that_they_keep(cluster: FakeCluster) -> None:
+    cluster.apply([service(), stateful_set(2)])
+    before = names_and_addresses(cluster)
+    assert sorted(before) == ["db-0", "db-1"]
+    cluster.apply(stateful_set(3))
+    assert sorted(names_and_addresses(cluster)) == ["db-0", "db-1", "db-2"]
+    cluster.apply(stateful_set(1))
+    assert names_and_addresses(cluster) == {"db-0": before["db-0"]}
+    cluster.delete(stateful_set(1))
+    assert names_and_addresses(cluster) == {}
+
+
+def test_a_stateful_set_applied_again_leaves_a_pod_not_ready(cluster: FakeCluster) -> None:
+    cluster.apply([stateful_set(2), service()])
+    cluster.service("web").pods[0].ready = False
+    cluster.apply(stateful_set(2))
+    assert sorted(names_and_addresses(cluster)) == ["db-1"]
+
+
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
@@ -187,7 +225,7 @@ def test_a_service_without_selector_has_no_pods_to_add(cluster: FakeCluster) -> 
         ("a: [", "not YAML"),
         ([5], "a manifest is a mapping with a kind, not 5"),
         ({"metadata": {}}, "a manifest is a mapping with a kind"),
-        ({"kind": "StatefulSet"}, "kind 'StatefulSet': nobody here makes its Pods"),
+        ({"kind": "Deployment"}, "kind 'Deployment': nobody here makes its Pods"),
         ({"kind": "Pod"}, "Pod '' has no metadata.name"),
         ({"kind": "Pod", "metadata": "x"}, "Pod '' has no metadata.name"),
         (pod(metadata={"name": "X"}), "Pod 'X': 'X' is not a Pod's name"),
