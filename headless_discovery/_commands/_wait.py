@@ -4,12 +4,15 @@ import json
 import sys
 from typing import TextIO
 
+from .._calls import ready
 from .._clock import Clock
 from .._endpoint import Snapshot
 from .._errors import ConfigurationError, DiscoveryError, NotHeadless
+from .._peers import Peers
 from ._exit import FOUND, NONE, exit_code
 from ._options import Asked, store_of
 from ._show import counted, endpoint_json, error_json, error_text
+from ._watch import state_text, told
 
 
 def run(asked: Asked, out: TextIO) -> int:
@@ -44,12 +47,22 @@ def _wait(asked: Asked) -> tuple[Snapshot, DiscoveryError | None]:
     except ConfigurationError as error:
         return Snapshot(), error
     try:
-        ready = peers.wait_ready(
-            asked.at_least,
-            stable_for=asked.stable_for,
-            timeout=asked.timeout,
-            see_self=asked.see_self,
-        )
+        return _ready(asked, peers), None
     except DiscoveryError as error:
         return peers.snapshot, error
-    return ready, None
+
+
+def _ready(asked: Asked, peers: Peers) -> Snapshot:
+    """As `Peers.wait_ready`; whoever reads the log is told meanwhile what there is."""
+    store, seen = peers._store, Snapshot()
+    wanted = store.wanted(asked.at_least, asked.stable_for, asked.timeout, see_self=asked.see_self)
+    call = ready(store, wanted)
+    try:
+        while True:
+            peers._flights.do(next(call))
+            if told(store.snapshot) != told(seen):
+                seen = store.snapshot
+                print(f"headless-discovery: {store}: {state_text(seen)}", file=sys.stderr)
+    except StopIteration as done:
+        found: Snapshot = done.value
+        return found

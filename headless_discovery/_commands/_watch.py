@@ -52,7 +52,7 @@ def follow(peers: Peers, tick: float = math.inf) -> Iterator[Change]:
     store, seen = peers._store, Snapshot()
 
     def news() -> bool:
-        return store.closed or _told(store.snapshot) != _told(seen)
+        return store.closed or told(store.snapshot) != told(seen)
 
     while True:
         peers._flights.do(Wait(news, store.clock.now() + tick))
@@ -63,7 +63,7 @@ def follow(peers: Peers, tick: float = math.inf) -> Iterator[Change]:
         yield change
 
 
-def _told(snapshot: Snapshot) -> tuple[object, ...]:
+def told(snapshot: Snapshot) -> tuple[object, ...]:
     """What a reader is told of: a reason in other words is no news."""
     return (snapshot.endpoints, snapshot.departing, snapshot.state, type(snapshot.error))
 
@@ -95,15 +95,15 @@ def as_json(service: str, change: Change, at: datetime.datetime) -> dict[str, An
 
 def write_text(peers: Peers, out: TextIO, wall_clock: WallClock) -> None:
     """Lines of text, for a terminal without rich."""
-    told: tuple[object, ...] = ()
+    before: tuple[object, ...] = ()
     for change in follow(peers):
         snapshot, at = change.snapshot, f"{wall_clock():%H:%M:%S}"
         state = (snapshot.state, type(snapshot.error), len(snapshot.endpoints))
         for line in lines_of(change):
             print(f"{at}  {line}", file=out)
-        if state != told:
+        if state != before:
             print(f"{at}  {state_text(snapshot)}", file=out)
-            told = state
+            before = state
         out.flush()
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from headless_discovery._cli import main
+from headless_discovery._cli import main, make_parser
+from headless_discovery._commands import _wait
+from headless_discovery._commands._options import Asked
 from headless_discovery.testing import FakeCluster
 
 
@@ -30,6 +32,35 @@ def test_it_ends_when_enough_pods_are_there(nameserver: str) -> None:
     assert code == 0
     assert out.startswith("ready after 0.")
     assert out.endswith("s: 2 endpoints: web-0 10.244.0.2:8080, web-1 10.244.0.3:8080\n")
+
+
+def test_whoever_reads_the_log_is_told_meanwhile_what_there_is(
+    nameserver: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(nameserver, "web", "--at-least", "3", "--timeout", "50ms")
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "headless-discovery: web.default.svc.cluster.local: live, 2 endpoints"
+    assert told[1].startswith("headless-discovery: NotReady: ")
+    run(nameserver, "nobody", "--timeout", "50ms")
+    assert ": empty, 0 endpoints: no endpoints of nobody" in capsys.readouterr().err
+
+
+def test_it_waits_until_the_last_pod_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = FakeCluster()
+    web = cluster.add_service("web", ports=[80])
+    web.scale(1)
+
+    def grow() -> None:
+        web.scale(3)
+
+    cluster.clock.call_at(cluster.clock.now() + 3, grow)
+    asked = make_parser().parse_args(["wait", "web", "--at-least", "3", "--stable-for=5s"], Asked())
+    found = _wait._ready(asked, cluster.peers("web"))
+    assert len(found.endpoints) == 3
+    assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "live, 1 endpoint",
+        "live, 3 endpoints",
+    ]
 
 
 def test_it_fails_when_the_time_is_over(
