@@ -3,7 +3,7 @@
 - Below ``<!-- recorded: STATE NAME TYPE -->`` stands what the real CoreDNS answered, from
   ``tests/recorded``.
 - Below ``<!-- help: COMMAND -->`` stands what the command line takes, from its parser; below
-  ``<!-- demo -->`` what ``headless-discovery demo --plain`` prints.
+  ``<!-- demo -->`` and ``<!-- doctor -->`` what these commands print.
 - ``figures/*.svg`` are drawn, one of them from a run of the library on a fake cluster.
 
 The same input gives the same bytes; a test holds the files equal to what is written here.
@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import attrs
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -25,12 +26,17 @@ import dns.rdatatype
 from headless_discovery import Peers, State
 from headless_discovery._cli import make_parser
 from headless_discovery._commands._demo import tour, write_text
+from headless_discovery._commands._doctor import as_text, examine
+from headless_discovery._commands._options import Asked
+from headless_discovery._doctor._findings import findings
 from headless_discovery.testing import FakeCluster
+from headless_discovery.testing._resolver import FakeResolver
 
 DOCS = Path(__file__).parent
 RECORDED = DOCS.parent / "tests" / "recorded"
 MARKED = re.compile(
-    r"(<!-- (recorded|help|demo)(?:: (.*?))? -->\n\n```text\n).*?(^```$)", re.MULTILINE | re.DOTALL
+    r"(<!-- (recorded|help|demo|doctor)(?:: (.*?))? -->\n\n```text\n).*?(^```$)",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -51,6 +57,8 @@ def generated(kind: str, of: str) -> str:
             return recorded(*of.split())
         case "help":
             return help_of(of)
+        case "doctor":
+            return a_doctors_walk()
     out = io.StringIO()
     write_text(tour(), out)
     return out.getvalue().lstrip()
@@ -70,6 +78,19 @@ def help_of(command: str) -> str:
             lines = [f"  {invocation(action):<28}{action.help}" for action in options]
             parts.append("\n".join([f"{group.title}:", *lines]))
     return "\n\n".join([*parts, str(parser.epilog)])
+
+
+def a_doctors_walk() -> str:
+    """What ``doctor`` prints where a port's name is wrong; on the fake clock, and on any libc."""
+    cluster = FakeCluster(ttl=30, cache=30)
+    gossip = cluster.add_service("gossip", "shop", ports={"swim": (7946, "udp")})
+    gossip.scale(2)
+    resolver = FakeResolver(
+        cluster, domain="cluster.local", namespace="shop", addresses=gossip.pods[0].addresses
+    )
+    asked = make_parser().parse_args(["doctor", "gossip", "--port", "swim"], Asked())
+    seen = attrs.evolve(examine(asked, resolver, cluster.clock), libc="glibc 2.41")
+    return as_text(seen, findings(seen), 96) + "\n"
 
 
 def invocation(action: argparse.Action) -> str:

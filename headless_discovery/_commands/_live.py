@@ -140,7 +140,8 @@ def show(
         finally:
             live.stop()
             # The screen is the terminal's own again: leave there what was known last.
-            console.print(f"{peers._store}: {state_text(peers.snapshot)}", highlight=False)
+            last = f"{peers._store}: {state_text(peers.snapshot)}"
+            console.print(last, highlight=False, markup=False)
 
 
 def show_tour(moments: Iterable[Moment], out: TextIO, pause: Callable[[], object]) -> None:

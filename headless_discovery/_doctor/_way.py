@@ -105,6 +105,8 @@ def connections(seen: Observations) -> Finding:
     failed = [one for one in tried if one.failure is not None]
     to_virtual = not_headless(seen)
     said = f"{len(tried) - len(failed)} of {len(tried)} accept"
+    if len(tried) < len(seen.snapshot.endpoints):
+        said += f" (there are {len(seen.snapshot.endpoints)} pods)"
     if not failed:
         return ok(f"{said}{': the Service itself works' if to_virtual else ''}")
     shown = "; ".join(f"{one.endpoint}: {one.failure}" for one in failed[:5])

@@ -737,6 +737,14 @@ def test_pods_that_accept_are_ok(cluster: FakeCluster) -> None:
     assert found == Finding(Level.OK, "3 of 3 accept")
 
 
+def test_it_is_told_when_not_all_pods_were_tried(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_observe, "CONNECT_AT_MOST", 2)
+    found = judge(CONNECT, observe(cluster, connect=lambda endpoint: None))
+    assert found == Finding(Level.OK, "2 of 2 accept (there are 3 pods)")
+
+
 @pytest.mark.parametrize(
     ("refusing", "means"),
     [({"10.244.0.3"}, "these pods are not"), ({"10.244.0.2", "10.244.0.3", "10.244.0.4"}, "Refus")],

@@ -214,6 +214,18 @@ def test_what_is_drawn_follows_the_cluster(
     assert text.rstrip().endswith("web.default.svc.cluster.local: live, 3 endpoints")
 
 
+def test_what_is_left_on_the_terminal_is_told_as_it_is(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    peers, out = cluster.peers("web"), Terminal()
+    reason = "[fd00::a]:53: SERVFAIL"
+    peers._store.snapshot = Snapshot(state=State.STALE, reason=reason)
+    peers.close()
+    _live.show(peers, out, noon)
+    assert out.getvalue().rstrip().endswith(f"stale, 0 endpoints: {reason}")
+
+
 def test_a_terminal_that_can_do_nothing_gets_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert not _live.can_draw(Terminal())
