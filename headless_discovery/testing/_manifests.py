@@ -1,5 +1,6 @@
 """Kubernetes manifests, as dicts or YAML text, to the model. What changes no answer is let be."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -78,7 +79,8 @@ def _parse(text: str) -> list[Manifest]:
             "manifests as text need PyYAML: pip install 'headless_discovery[yaml]', or give dicts"
         ) from error
     try:
-        return [document for document in yaml.safe_load_all(text) if document is not None]
+        documents = yaml.safe_load_all(textwrap.dedent(text))
+        return [document for document in documents if document is not None]
     except yaml.YAMLError as error:
         raise ValueError(f"not YAML: {error}") from error
 

@@ -186,7 +186,7 @@ def _read_name(wire: bytes, at: int) -> tuple[str, int]:
     labels: list[str] = []
     start = at
     while length := wire[at]:
-        if length > 63 or at - start > _LONGEST_NAME - 2:
+        if length > 63 or at + 1 + length - start >= _LONGEST_NAME:
             raise IndexError
         label = wire[at + 1 : at + 1 + length]
         if len(label) < length:
