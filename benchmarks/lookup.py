@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import dns.asyncresolver
 import dns.resolver
@@ -76,15 +76,15 @@ class Library:
         assert len(found.endpoints) == self._pods  # noqa: S101 - or no figure
         assert found is not known  # noqa: S101 - it asked
 
-    def in_asyncio(self, run: "Run") -> Contender:
-        """A later one, awaited."""
+    def awaited(self) -> Callable[[], Coroutine[object, object, None]]:
+        """What makes the same lookup in asyncio: a first one, and then later ones."""
         known = aio.peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
 
         async def again() -> None:
             self._clock.ahead += 60
             assert len((await known.refresh()).endpoints) == self._pods  # noqa: S101 - likewise
 
-        return lambda: run(again())
+        return again
 
 
 Run = Callable[[Awaitable[object]], object]
@@ -94,6 +94,7 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
     asked = name(pods, rdtype)
     scan = _floor.services if rdtype is Type.SRV else _floor.addresses
     library = Library(pods, rdtype, port)
+    again = library.awaited()
     by_dnspython = dns.resolver.Resolver(configure=False)
     by_dnspython.nameservers, by_dnspython.port = ["127.0.0.1"], port
     by_dnspython_async = dns.asyncresolver.Resolver(configure=False)
@@ -104,7 +105,7 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
         FLOOR: lambda: scan(_floor.ask(asked, rdtype, port)),
         NEW: library.new,
         SAME: library.same,
-        ASYNC: library.in_asyncio(run),
+        ASYNC: lambda: run(again()),
         DNSPYTHON: lambda: by_dnspython.resolve(f"{asked}.", kind),
         f"{DNSPYTHON}, asyncio": lambda: run(by_dnspython_async.resolve(f"{asked}.", kind)),
     }

@@ -44,6 +44,9 @@ async def converse(
 ) -> Sequence[Reply]:
     """Carries out one step; ``per_try`` is in seconds."""
     going = _Going(clock, traffic, per_try, step.deadline)
+    if not step.asks:  # a pause
+        await library().sleep(0)
+        return []
     if len(step.asks) == 1:
         return [await _hold(step.asks[0], going)]
     replies: dict[int, Reply] = {}

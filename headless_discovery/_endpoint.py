@@ -5,6 +5,7 @@ Nothing here knows DNS messages, time or sockets.
 
 import enum
 import re
+from collections.abc import Iterable
 
 import attrs
 
@@ -21,6 +22,12 @@ def dashed(address: str) -> str:
     """
     label = address.replace(".", "-").replace(":", "-")
     return label + "0" if label.endswith("-") else label
+
+
+def all_dashed(addresses: Iterable[str]) -> list[str]:
+    """`dashed` of each; thousands at once."""
+    labels = " ".join(addresses).replace(".", "-").replace(":", "-").split(" ")
+    return [label + "0" if label.endswith("-") else label for label in labels]
 
 
 def _default_identity(endpoint: "Endpoint") -> tuple[str, str]:
@@ -132,6 +139,8 @@ def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
     """What changed for somebody who last saw these endpoints; ``False`` if nothing did."""
     if seen is snapshot.endpoints:
         return Change((), (), (), snapshot)
+    if not seen:
+        return Change(snapshot.endpoints, (), (), snapshot)
     old = {endpoint.identity: endpoint for endpoint in seen}
     new = {endpoint.identity: endpoint for endpoint in snapshot.endpoints}
     return Change(

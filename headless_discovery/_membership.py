@@ -209,6 +209,8 @@ class Membership:
     def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
         """Those that the answer holds, sorted by identity as it is."""
         old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
+        if not old and all(len(endpoint.addresses) == 1 for endpoint in found.endpoints):
+            return found.endpoints
         return tuple([self._current(endpoint, old, asked.at) for endpoint in found.endpoints])
 
     def _departing(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:

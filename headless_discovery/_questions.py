@@ -1,7 +1,8 @@
 """A lookup: what to ask about a Service, and what the answers mean. Pure.
 
 `lookup` is a generator: it yields lists of questions that may be asked side by side, is sent their
-replies in the same order, and returns an outcome. It knows no socket, clock or thread.
+replies in the same order, and returns an outcome. It knows no socket, clock or thread. An empty
+list asks nothing, and lets others run meanwhile.
 
 The order of things: SRV names the pods and, by its glue, gives their addresses, in one question.
 Where it cannot serve (a Service without ports, an answer too large), A and AAAA give the members
@@ -10,6 +11,7 @@ is guessed, and an incomplete set is never passed off as complete.
 """
 
 import enum
+import itertools
 import operator
 import socket  # for inet_pton alone
 from collections.abc import Generator, Iterable, KeysView, Mapping, Sequence
@@ -18,7 +20,7 @@ from typing import Literal
 
 import attrs
 
-from ._endpoint import Endpoint, dashed
+from ._endpoint import Endpoint, all_dashed, dashed
 from ._errors import IncompleteAnswer, LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
 from ._exchange import Question, Reply, incomplete
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
@@ -30,6 +32,8 @@ Records = Literal["auto", "address"]
 FAMILIES: tuple[Family, ...] = ("prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6", "any")
 RECORDS: tuple[Records, ...] = ("auto", "address")
 
+_AT_ONCE = 500
+"""Endpoints that are made without a pause."""
 _WELL_BELOW = 0.5
 """SRV is tried again once the set is smaller than this share of the one that did not fit."""
 
@@ -194,10 +198,11 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     # What other questions found before is older than this.
     memory.addresses.clear()
     memory.targets = {target: members[target] for target in bare}
+    yield from _pause(len(members))
     kept = _of_family(wanted, memory, members)
     if not kept:  # glue may leave a family out, so whether there is nobody must be asked
         return (yield from _by_addresses(wanted, memory, made, answer))
-    found = _found(wanted, kept, ports, ttl)
+    found = yield from _found(wanted, kept, ports, ttl)
     if not bare:
         memory.made = _Made(basis, found.endpoints)
     return found
@@ -274,18 +279,19 @@ def _by_addresses(
     for learnt in (memory.names, memory.origins):
         for address in learnt.keys() - published:
             del learnt[address]
+    members: Members = {}
     if wanted.records == "address":
-        names = yield from _dashed_names(wanted, memory, published)
+        members = yield from _dashed_members(wanted, memory, published)
     else:
         names = yield from _names(wanted, memory, published, services)
-    members: Members = {}
-    for address in published:
-        for name in names[address]:
-            members[name] = (*members.get(name, ()), address)
+        for address in published:
+            for name in names[address]:
+                members[name] = (*members.get(name, ()), address)
     number = _common_port(wanted, services)
     ports = dict.fromkeys(members, {number} if number else set())
+    yield from _pause(len(members))
     kept = _of_family(wanted, memory, members)
-    found = _found(wanted, kept, ports, ttl)
+    found = yield from _found(wanted, kept, ports, ttl)
     memory.made = _Made(basis, found.endpoints)
     return found
 
@@ -309,9 +315,8 @@ def _published(
                 memory.addresses[rdtype] = reply.addresses
         elif wanted.needed is rdtype and not memory.addresses.get(rdtype):
             raise _StopError(Unknown(reply))
-    published = dict.fromkeys(
-        address for rdtype in wanted.types for address in memory.addresses.get(rdtype, ())
-    )
+    families = [memory.addresses.get(rdtype, ()) for rdtype in wanted.types]
+    published = dict.fromkeys(itertools.chain(*families))
     return published.keys(), min(answer.ttl for answer in answers.values() if answer.addresses)
 
 
@@ -397,9 +402,9 @@ def _from_glue(services: Answer | None) -> Mapping[str, list[str]]:
     return names
 
 
-def _dashed_names(
+def _dashed_members(
     wanted: Wanted, memory: Memory, published: Published
-) -> Generator[list[Question], Sequence[Reply], Mapping[str, Names]]:
+) -> Generator[list[Question], Sequence[Reply], Members]:
     """``records="address"``: the caller promises that no pod has a host name.
 
     Whether the Service is headless at all shows only where a family has one address: a virtual
@@ -407,7 +412,7 @@ def _dashed_names(
     """
     lone: list[str] = []
     for rdtype in wanted.types:
-        addresses = [address for address in published if _family(address) is rdtype]
+        addresses = memory.addresses.get(rdtype, ())
         if len(addresses) == 1 and addresses[0] not in memory.names:
             lone += addresses
     denied = (yield from _confirm_dashed(wanted, memory, lone)) if lone else []
@@ -423,8 +428,9 @@ def _dashed_names(
                 )
             )
         )
-    service = str(wanted.service)
-    return {address: (f"{dashed(address)}.{service}",) for address in published}
+    below = f".{wanted.service}"
+    labels = all_dashed(published)
+    return {label + below: (each,) for label, each in zip(labels, published, strict=True)}
 
 
 def _confirm_dashed(
@@ -583,12 +589,14 @@ def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
 
 def _found(
     wanted: Wanted, members: Members, ports: Mapping[str, AbstractSet[int]], ttl: int
-) -> Found:
+) -> Generator[list[Question], Sequence[Reply], Found]:
     # One port number for each pod and all is well; several mean that the Service has several.
     one_port = all(len(numbers) < 2 for numbers in ports.values())
     endpoints: list[Endpoint] = []
     given = str(wanted.port)
-    for name in sorted(members):
+    for number_made, name in enumerate(sorted(members)):
+        if number_made % _AT_ONCE == 0:
+            yield from _pause(len(members))
         addresses = members[name]
         if isinstance(wanted.port, int):
             endpoints.append(Endpoint(name, addresses, wanted.port, identity=(name, given)))
@@ -605,15 +613,24 @@ def _found(
     return Found(tuple(endpoints), ttl)
 
 
+def _pause(size: int) -> Generator[list[Question], Sequence[Reply], None]:
+    """Asks nothing: lets others run, where there is more to do than an event loop can spare."""
+    if size > _AT_ONCE:
+        yield []
+
+
 def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, tuple[str, ...]]) -> Members:
     """The addresses that the caller wants, the preferred family first, the lowest first."""
     types = wanted.types
-    kept: Members = {}
-    for name, addresses in members.items():
-        if len(addresses) == 1:
-            if _family(addresses[0]) in types:
-                kept[name] = addresses
-            continue
+    kept: Members = dict(members)
+    sixes = {family is Type.AAAA for family in types}
+    for name in [
+        # Most have one address, of a family that is wanted: they stay as they are.
+        name
+        for name, found in members.items()
+        if len(found) != 1 or (":" in found[0]) not in sixes
+    ]:
+        addresses = kept.pop(name)
         ranked = sorted(
             (types.index(family), _packed(address), address)
             for address in addresses

@@ -564,3 +564,24 @@ def test_under_asyncio_debug_mode_nothing_is_slow_or_forgotten(
             assert len(await store.endpoints()) == 3
 
     asyncio.run(main(), debug=True)
+
+
+def test_a_large_answer_lets_other_tasks_run_while_it_is_taken_in(runs: Run) -> None:
+    async def main() -> int:
+        cluster = FakeCluster()
+        web = cluster.add_service("web")
+        for number in range(1200):
+            web.add_pod(f"10.0.{number >> 8}.{number & 255}")
+        with cluster.serve() as server:
+            store = aio.peers(
+                "web",
+                namespace="default",
+                cluster_domain="cluster.local",
+                port=80,
+                records="address",
+                family="ipv4",
+                resolver=Resolver([server.nameserver]),
+            )
+            return len(await store.endpoints())
+
+    assert runs(main) == 1200

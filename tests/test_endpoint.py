@@ -4,8 +4,10 @@ import pickle
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headless_discovery._endpoint import Change, Endpoint, Snapshot, State, dashed
+from headless_discovery._endpoint import Change, Endpoint, Snapshot, State, all_dashed, dashed
 
 ZONE = "web.shop.svc.cluster.local"
 
@@ -125,3 +127,8 @@ def test_a_change_is_true_if_something_differs() -> None:
     assert attrs.evolve(nothing, added=(endpoint(),))
     assert attrs.evolve(nothing, removed=(endpoint(),))
     assert attrs.evolve(nothing, moved=((endpoint(), endpoint("web-0", "10.0.0.9")),))
+
+
+@given(st.lists(st.ip_addresses().map(str), min_size=1))
+def test_dashing_many_addresses_at_once_is_dashing_each(addresses: list[str]) -> None:
+    assert all_dashed(addresses) == [dashed(address) for address in addresses]

@@ -1294,3 +1294,21 @@ def test_a_question_about_the_pods_brings_its_last_answer_along() -> None:
     [question] = next(lookup(Wanted(SERVICE), memory))
     assert question.before is answer
     assert question == Question(question.name, Type.SRV)
+
+
+# Others run meanwhile.
+
+
+def test_a_large_set_is_made_in_parts_with_pauses_between_them() -> None:
+    many = addresses(*(f"10.0.{number >> 8}.{number & 255}" for number in range(1200)))
+    playing = lookup(Wanted(SERVICE, records="address", family="ipv4"), Memory())
+    assert next(playing)
+    replies: list[Reply] = [many]
+    pauses = 0
+    with pytest.raises(StopIteration) as done:
+        while True:
+            assert playing.send(replies) == []
+            replies = []
+            pauses += 1
+    assert len(done.value.value.endpoints) == 1200
+    assert pauses == 4
