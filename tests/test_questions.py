@@ -1305,10 +1305,13 @@ def test_a_large_set_is_made_in_parts_with_pauses_between_them() -> None:
     assert next(playing)
     replies: list[Reply] = [many]
     pauses = 0
-    with pytest.raises(StopIteration) as done:
-        while True:
+    outcome: Outcome | None = None
+    while outcome is None:
+        try:
             assert playing.send(replies) == []
-            replies = []
-            pauses += 1
-    assert len(done.value.value.endpoints) == 1200
+            pauses, replies = pauses + 1, []
+        except StopIteration as done:
+            outcome = done.value
+    assert isinstance(outcome, Found)
+    assert len(outcome.endpoints) == 1200
     assert pauses == 4
