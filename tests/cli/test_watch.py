@@ -4,7 +4,6 @@ import datetime
 import io
 import os
 import pty
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -310,7 +309,7 @@ def test_it_draws_on_a_real_terminal_and_ends_by_a_signal(
             seen = b""
             while b"web-1" not in seen:
                 seen += screen.read(4096)
-            os.kill(process.pid, signal.SIGINT)
+            process.terminate()
             try:
                 while came := screen.read(4096):
                     seen += came
