@@ -140,8 +140,8 @@ class Local:
 
     # A client.
 
-    async def write(self) -> None:
-        """Some twenty writes a second, each to a node taken at random."""
+    async def write(self, pause: float) -> None:
+        """Writes one key after the other, each to a node taken at random."""
         for number in itertools.count():
             key, value = f"key-{number}", f"value {number}"
             to = self.endpoint(random.choice(list(self.processes)))
@@ -151,7 +151,7 @@ class Local:
                     self.acknowledged[key] = value
             except (aiohttp.ClientError, TimeoutError):
                 self.refused += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
 
     async def missing(self, name: str) -> list[str]:
         """Acknowledged writes that the node itself does not hold."""
@@ -203,7 +203,7 @@ async def five_nodes() -> AsyncIterator[Local]:
 async def faults(local: Local) -> bool:
     """The story; tells whether all went well."""
     print(matrix(await local.until("five nodes are ready, and all know all", local.complete)))
-    client = asyncio.create_task(local.write())
+    client = asyncio.create_task(local.write(pause=0.05))
     await asyncio.sleep(2)
     local.tell(f"a client writes: {len(local.acknowledged)} writes are acknowledged so far")
 
@@ -248,7 +248,7 @@ async def faults(local: Local) -> bool:
 async def stay(local: Local) -> bool:
     await local.until("five nodes are ready, and all know all", local.complete)
     local.tell(f"open http://{local.endpoint('gossip-0')}/ and end with Ctrl-C")
-    await local.write()
+    await local.write(pause=5)
     return True
 
 

@@ -116,8 +116,7 @@ class API:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """For Prometheus."""
-        node = self._node
-        return web.Response(text=metrics.text(node.peers.stats, node.counters, node.view()))
+        return web.Response(text=metrics.text(self._node))
 
     async def page(self, _request: web.Request) -> web.Response:
         """For people."""
