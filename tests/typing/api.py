@@ -1,10 +1,13 @@
 """How the public interface looks to a type checker. Checked by mypy and pyright; never run."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import assert_type
 
+import tenacity
+
 from headless_discovery import (
+    Attempt,
     Change,
     Clock,
     ConfigurationError,
@@ -24,6 +27,8 @@ from headless_discovery import (
     Stats,
     Sticky,
     Strategy,
+    aio,
+    connection_failed,
     peers,
 )
 from headless_discovery.testing import FakeClock, FakeCluster, FakePod, FakeService
@@ -97,6 +102,35 @@ strategies: list[Strategy] = [Lowest(), Random(), RoundRobin(rng=random.Random(1
 for strategy in strategies:
     peers("web", strategy=strategy)
 
+assert_type(store.sample(2), tuple[Endpoint, ...])
+
+
+# Trying.
+def state_of(peer: Endpoint) -> bytes:
+    """What an app does with a peer."""
+    return str(peer).encode()
+
+
+assert_type(store.attempts(), Iterator[Attempt])
+for attempt in store.attempts(
+    key="user:42",
+    on=(OSError, KeyError),
+    stop=tenacity.stop_after_attempt(5),
+    wait=tenacity.wait_fixed(1),
+    timeout=3,
+):
+    assert_type(attempt.number, int)
+    assert_type(attempt.remaining, float | None)
+    assert_type(attempt.endpoint, Endpoint)
+    with attempt as tried:
+        assert_type(tried, Endpoint)
+assert_type(store.attempts(on=lambda error: "busy" in str(error)), Iterator[Attempt])
+assert_type(store.call(state_of, key=42, on=connection_failed), bytes)
+assert_type(connection_failed(OSError()), bool)
+store.report(store.pick(), OSError())
+store.report(store.pick())
+assert_type(store.ejected, dict[Endpoint, float])
+
 # Being told.
 with peers("web") as background:
     assert_type(background, Peers)
@@ -118,6 +152,35 @@ store.wait_ready(at_least=2, stable_for=5, timeout=60, see_self=True)
 store.start()
 store.close()
 
+
+# With asyncio and trio.
+async def with_await() -> None:
+    """The same, with await."""
+    others = aio.peers("web.shop", port="http", strategy="random", include_self=False)
+    assert_type(others, aio.Peers)
+    async with others as entered:
+        assert_type(entered, aio.Peers)
+    assert_type(await others.endpoints(), tuple[Endpoint, ...])
+    async for one in others:
+        assert_type(one, Endpoint)
+    assert_type(others.snapshot, Snapshot)
+    assert_type(others.get("web-0"), Endpoint | None)
+    assert_type(others.ranked(b"user", 2), tuple[Endpoint, ...])
+    assert_type(others.stats, Stats)
+    assert_type(await others.refresh(), Snapshot)
+    assert_type(await others.pick(key="user:42"), Endpoint)
+    assert_type(await others.wait_ready(2, stable_for=5, timeout=60), Snapshot)
+    assert_type(others.watch(), AsyncIterator[Change])
+    async for news in others.watch():
+        assert_type(news, Change)
+    async for trying in others.attempts(key="user:42", timeout=3):
+        with trying as tried_one:
+            assert_type(tried_one, Endpoint)
+    assert_type(others.on_change(told), Callable[[], None])
+    others.report(await others.pick(), TimeoutError())
+    await others.aclose()
+
+
 # Errors.
 try:
     store.endpoints()
@@ -135,6 +198,8 @@ assert_type(service.add_pod("10.0.0.1", "fd00::1", ready=False), FakePod)
 assert_type(service.scale(3), tuple[FakePod, ...])
 assert_type(cluster.peers("web", port="http", include_self=False), Peers)
 assert_type(service.pods[0].peers("web"), Peers)
+assert_type(cluster.aio.peers("web", port="http"), aio.Peers)
+assert_type(service.pods[0].aio.peers("web"), aio.Peers)
 assert_type(cluster.answer(b""), bytes | None)
 cluster.fail("servfail", times=2)
 cluster.clock.advance(5)
