@@ -101,7 +101,8 @@ def connections(seen: Observations) -> Finding:
     if tried is None:
         return ok("not tried: --connect does")
     if not tried:
-        return unseen("no pod with a port was found: give --port")
+        found = bool(seen.snapshot.endpoints)
+        return unseen("their port is not known: give --port" if found else "no pod was found")
     failed = [one for one in tried if one.failure is not None]
     to_virtual = not_headless(seen)
     said = f"{len(tried) - len(failed)} of {len(tried)} accept"

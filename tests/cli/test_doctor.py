@@ -777,7 +777,9 @@ def test_a_service_that_is_not_headless_is_tried_at_its_virtual_ip(
 def test_without_a_port_nobody_can_be_tried(cluster: FakeCluster) -> None:
     cluster.add_service("bare").scale(1)
     found = judge(CONNECT, observe(cluster, "bare", connect=lambda endpoint: None))
-    assert found.seen == "could not be seen: no pod with a port was found: give --port"
+    assert found.seen == "could not be seen: their port is not known: give --port"
+    found = judge(CONNECT, observe(cluster, "nobody", connect=lambda endpoint: None))
+    assert found.seen == "could not be seen: no pod was found"
 
 
 def test_a_real_connection_is_opened_and_closed() -> None:
