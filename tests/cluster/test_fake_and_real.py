@@ -63,7 +63,10 @@ def mark(namespace: Namespace, real: Real) -> None:
 
 
 def test_both_answer_alike_after_each_step_of_random_histories(
-    api: API, environment: dict[str, str], namespace: Namespace
+    api: API,
+    environment: dict[str, str],
+    namespace: Namespace,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real = Real(environment["CLUSTER_NAMESERVER"])
     run = secrets.token_hex(3)
@@ -86,10 +89,11 @@ def test_both_answer_alike_after_each_step_of_random_histories(
                     compared += settle_and_compare(history, real)
     finally:
         real.close()
-        print(
-            f"{HISTORIES} histories from seed {SEED}: {steps} steps, {compared} replies compared, "
-            f"{time.monotonic() - began:.0f} s"
-        )
+        with capsys.disabled():
+            print(
+                f"\n{HISTORIES} histories from seed {SEED}: {steps} steps, {compared} replies "
+                f"compared, {time.monotonic() - began:.0f} s"
+            )
 
 
 def without_serial(wire: bytes) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 import dns.flags
 import pytest
 
-from headless_discovery.testing import FakeCluster
+from headless_discovery.testing import FakeCluster, _cache
 from tests.fake.asking import WEB, ask, data, rcode, ttls
 from tests.fake.rows import about
 
@@ -149,14 +149,13 @@ def test_a_reply_without_any_record_is_not_kept() -> None:
     assert rcode(ask(cluster, "example.org.")) == rcode(ask(cluster, "example.org."))
 
 
-def test_the_cache_is_bounded_and_forgets_the_oldest_first() -> None:
+def test_the_cache_is_bounded_and_forgets_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cache, "_AT_MOST", 20)
     cluster = cached()
     ask(cluster)
     cluster.service("web").pods[0].move_to("10.0.0.9")
-    for number in range(9984):
-        cluster.answer(b"".join((_HEAD, b"\x06", b"%06d" % number, _TAIL)))
+    for number in range(19):
+        ask(cluster, f"x{number}.{WEB}")
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    ask(cluster, f"x19.{WEB}")
     assert data(ask(cluster)) == ["10.0.0.9"]
-
-
-_HEAD = bytes((0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0))
-_TAIL = b"\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"

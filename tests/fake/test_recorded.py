@@ -40,3 +40,10 @@ def test_the_fake_answers_as_the_real_server_did(path: Path) -> None:
             how = f"{exchange['transport']} {exchange['edns']}"
             differences.append(f"{question['name']} {question['type']} {how}: {said}")
     assert not differences, "\n".join(differences)
+
+
+def test_all_that_was_recorded_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    count = sum(len(load(path)["exchanges"]) for path in RECORDED)
+    with capsys.disabled():
+        print(f"\n{len(RECORDED)} recorded states, {count} replies compared with the fake's")
+    assert count >= 490

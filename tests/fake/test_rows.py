@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.fake.rows import ELSEWHERE, ROWS
 
 HERE = Path(__file__).parent
@@ -34,11 +36,14 @@ def by_tests() -> set[int]:
     return named
 
 
-def test_every_row_that_can_be_produced_is_named_by_a_recording_or_a_test() -> None:
+def test_every_row_that_can_be_produced_is_named_by_a_recording_or_a_test(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     recorded, tested = by_recordings(), by_tests()
-    print(
-        f"{len(ROWS)} rows: {len(recorded)} named by recordings, "
-        f"{len(tested - recorded)} by tests alone, {len(ELSEWHERE)} cannot be produced"
-    )
+    with capsys.disabled():
+        print(
+            f"\n{len(ROWS)} rows: {len(recorded)} named by recordings, "
+            f"{len(tested - recorded)} by tests alone, {len(ELSEWHERE)} cannot be produced"
+        )
     assert recorded | tested | set(ELSEWHERE) == set(ROWS)
     assert not (recorded | tested) & set(ELSEWHERE)

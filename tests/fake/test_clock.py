@@ -1,0 +1,144 @@
+"""FakeClock: time that moves only when it is told to."""
+
+import math
+import threading
+
+import pytest
+
+from headless_discovery.testing import FakeClock, FakeCluster
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def test_time_stands_still_until_it_is_moved(clock: FakeClock) -> None:
+    began = clock.now()
+    assert clock.now() == began
+    clock.advance(2.5)
+    assert clock.now() == began + 2.5
+    clock.sleep(-1)
+    clock.sleep(1)
+    assert clock.now() == began + 3.5
+    assert repr(FakeClock(7)) == "FakeClock(7)"
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, math.nan, math.inf])
+def test_time_does_not_go_back(clock: FakeClock, seconds: float) -> None:
+    with pytest.raises(ValueError, match="time goes on, by a number of seconds"):
+        clock.advance(seconds)
+    assert clock.now() == FakeClock().now()
+
+
+def test_what_is_due_is_done_on_the_way_in_its_order_and_at_its_time(clock: FakeClock) -> None:
+    done: list[tuple[str, float]] = []
+    began = clock.now()
+
+    def note(what: str) -> None:
+        done.append((what, clock.now() - began))
+
+    clock.call_at(began + 3, lambda: note("third"))
+    clock.call_at(began + 1, lambda: note("first"))
+    clock.call_at(began + 1, lambda: note("second"))
+    clock.call_at(began - 5, lambda: note("late"))
+    clock.call_at(began + 11, lambda: note("never"))
+    clock.advance(10)
+    assert done == [("late", 0), ("first", 1), ("second", 1), ("third", 3)]
+    assert clock.now() == began + 10
+
+
+def test_what_is_done_may_move_the_clock_and_plan_more(clock: FakeClock) -> None:
+    done: list[float] = []
+    began = clock.now()
+
+    def again() -> None:
+        done.append(clock.now() - began)
+        clock.sleep(2)
+        clock.call_at(clock.now() + 1, again)
+
+    clock.call_at(began, again)
+    clock.advance(7)
+    assert done == [0, 3, 6]
+    assert clock.now() == began + 8, "the last one slept beyond"
+
+
+def test_what_was_cancelled_is_not_done(clock: FakeClock) -> None:
+    done: list[str] = []
+    cancel = clock.call_at(clock.now() + 1, lambda: done.append("x"))
+    clock.call_at(clock.now() + 1, lambda: done.append("y"))
+    cancel()
+    cancel()
+    clock.advance(2)
+    assert done == ["y"]
+
+
+def test_what_fails_fails_the_advance_that_ran_it(clock: FakeClock) -> None:
+    def fail() -> None:
+        raise LookupError("on purpose")
+
+    clock.call_at(clock.now() + 1, fail)
+    with pytest.raises(LookupError, match="on purpose"):
+        clock.advance(5)
+    clock.advance(5)
+
+
+def test_a_wait_in_the_foreground_moves_the_clock(clock: FakeClock) -> None:
+    guard = threading.Condition()
+    reached: list[bool] = []
+    began = clock.now()
+    clock.call_at(began + 5, lambda: reached.append(True))
+    with guard:
+        assert clock.wait_for(guard, lambda: bool(reached))
+        assert clock.now() == began + 5
+        assert not clock.wait_for(guard, lambda: False, began + 9)
+        assert clock.now() == began + 9
+
+
+def test_another_thread_can_still_bring_it_about(clock: FakeClock) -> None:
+    guard = threading.Condition()
+    done: list[bool] = []
+
+    def other() -> None:
+        with guard:
+            done.append(True)
+            guard.notify_all()
+
+    with guard:
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert clock.wait_for(guard, lambda: bool(done))
+    thread.join()
+
+
+def test_waiting_for_what_will_never_come_is_an_error(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0)
+    guard = threading.Condition()
+    with guard, pytest.raises(RuntimeError, match="this would wait for ever"):
+        clock.wait_for(guard, lambda: False)
+
+
+def test_several_clusters_share_a_clock() -> None:
+    clock = FakeClock()
+    east, west = FakeCluster(clock=clock), FakeCluster(clock=clock)
+    for cluster in (east, west):
+        cluster.add_service("web").scale(1)
+    with east.peers("web") as one, west.peers("web") as two:
+        clock.advance(1)
+        assert len(one.snapshot.endpoints) == len(two.snapshot.endpoints) == 1
+    assert east.clock is west.clock is clock
+
+
+def test_background_refresh_goes_on_as_the_clock_does() -> None:
+    cluster = FakeCluster(ttl=5)
+    cluster.add_service("web", ports={"http": 80}).scale(1)
+    with cluster.peers("web", port="http"):
+        cluster.clock.advance(60)
+        asked = [query.at for query in cluster.queries]
+    assert 8 <= len(asked) <= 13, "every five to six seconds"
+    assert asked == sorted(asked)
+    before = len(asked)
+    cluster.clock.advance(60)
+    assert len(cluster.queries) == before, "closed"
