@@ -69,7 +69,7 @@ def _key(question: Question) -> _Key:
 
 def _with_ttl(reply: Reply, ttl: int) -> Reply:
     def timed(records: tuple[Record, ...]) -> tuple[Record, ...]:
-        return tuple(attrs.evolve(record, ttl=ttl) for record in records)
+        return tuple(Record(record.name, record.type, ttl, record.data) for record in records)
 
     return attrs.evolve(
         reply,
