@@ -10,8 +10,9 @@ import math
 import socket
 import ssl
 from collections.abc import Callable
+from sys import exception
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -19,7 +20,7 @@ from ._calls import Call, Wait, known
 from ._endpoint import Endpoint
 from ._errors import ConfigurationError, DiscoveryError, LookupTimeout, NoEndpoints
 from ._selection import Key
-from ._store import Store
+from ._shared import Shared
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -115,13 +116,14 @@ class Rules:
         return bool(on(error))
 
 
-_DEFAULT = Rules()
+DEFAULT = Rules()
+"""What is asked for most of the time."""
 
 
 def rules(on: On, stop: Stop | None, wait: Pause | None, timeout: float | None) -> Rules:
     """The rules, checked; raises `ConfigurationError`."""
     if on is connection_failed and stop is None and wait is None and timeout is None:
-        return _DEFAULT
+        return DEFAULT
     types = on if isinstance(on, tuple) else (on,)
     if isinstance(on, type | tuple):
         right = all(isinstance(each, type) and issubclass(each, BaseException) for each in types)
@@ -148,7 +150,7 @@ def rules(on: On, stop: Stop | None, wait: Pause | None, timeout: float | None) 
     return Rules(on, stop, wait, timeout)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Attempt:
     """One attempt, on one endpoint: ``with attempt as peer: ...``.
 
@@ -161,7 +163,7 @@ class Attempt:
     endpoint: Endpoint
     number: int
     """1 for the first."""
-    _course: "Course"
+    _course: "Course[Any]"
 
     @property
     def remaining(self) -> float | None:
@@ -180,37 +182,52 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        return self._course.left(self.endpoint, error)
+        if error is None:
+            self._course.succeeded(self.endpoint)
+            return False
+        return self._course.failed(self.endpoint, error)
 
 
 @attrs.define(eq=False)
-class Course:
+class _Trouble:
+    """What is kept once an attempt did not succeed."""
+
+    tried: dict[int, Endpoint] = attrs.field(factory=dict)
+    """By `id`: an endpoint that changed is another object, and another chance."""
+    this_round: dict[int, Endpoint] = attrs.field(factory=dict)
+    """Those tried since all were."""
+    told: list[str] = attrs.field(factory=list)
+    """What was tried where, with what error."""
+    pause: float = 0.0
+    """Before the next attempt."""
+    pauses: int = 0
+    error: Exception | None = None
+    """The last one swallowed."""
+    state: "RetryCallState | None" = None
+
+
+P = TypeVar("P", bound=Shared)
+
+
+class Course(Generic[P]):
     """One course of attempts. A shell iterates over it."""
 
-    store: Store
-    report: Callable[[Endpoint, BaseException | None], None]
-    key: Key | None
-    rules: Rules
-    began: float
-    handled: BaseException | None
+    # What an attempt that succeeds at once does not touch is not set for each course.
+    began = 0.0
+    handled: BaseException | None = None
     """What the caller was handling already: the context of all that is raised here."""
-    number: int = attrs.field(default=0, init=False)
+    number = 0
     """Of the last attempt."""
-    over: bool = attrs.field(default=False, init=False)
-    tried: dict[int, Endpoint] = attrs.field(init=False)
-    """By `id`: an endpoint that changed is another object, and another chance."""
-    round: dict[int, Endpoint] = attrs.field(init=False)
-    """Those tried since all were."""
-    told: list[str] = attrs.field(init=False)
-    """What was tried where, with what error."""
-    pause: float = attrs.field(default=0.0, init=False)
-    """Before the next attempt."""
-    _undecided: bool = attrs.field(
-        default=False, init=False
-    )  # the last attempt was not entered, or left by some other error
-    _error: Exception | None = attrs.field(default=None, init=False)  # the last one swallowed
-    _pauses: int = attrs.field(default=0, init=False)
-    _state: "RetryCallState | None" = attrs.field(default=None, init=False)
+    over = False
+    _trouble: _Trouble | None = None
+    _undecided: Endpoint | None = None
+    """Whose attempt was not entered, or left by an error that is not its failure."""
+
+    def __init__(self, peers: P, key: Key | None, rules: Rules) -> None:
+        self.peers = peers
+        self.store = peers._store
+        self.key = key
+        self.rules = rules
 
     @property
     def remaining(self) -> float | None:
@@ -228,113 +245,123 @@ class Course:
 
     def first(self) -> Attempt | None:
         """The first attempt, if it can be made without asking anybody anything."""
-        choice = self.store.choice
-        if self.number or self.store.clock.now() >= choice.until:
+        if self.number:
             return None
-        key = self.key
+        choice, key = self.store.choice, self.key
+        self.began = now = self.store.clock.now()
+        self.handled = exception()
+        if now >= choice.until:
+            return None
         return self.begun(choice.drawn() if key is None else choice.keyed(choice.among, key))
+
+    def begun(self, endpoint: Endpoint) -> Attempt:
+        """The next attempt, on this endpoint."""
+        self.number += 1
+        self._undecided = endpoint
+        return Attempt(endpoint, self.number, self)
 
     def following(self) -> Call[Attempt | None]:
         """The next attempt, or ``None`` if it is over."""
         store = self.store
-        if self._undecided and self._is_last(None):
+        if self._undecided is not None and self._is_last(self._undecided, None):
             self.over = True
-            if self._error is not None:
-                raise self._noted(self._error)
+            error = self._met(self._undecided).error
+            if error is not None:
+                raise self._noted(error)
         if self.over:
             return None
-        if self.number == 0:
+        if self._trouble is None:
             yield from known(store, self._deadline)
             if self.remaining == 0:
                 raise LookupTimeout(
                     f"asking for {store} took all of the {self.rules.timeout:g} s that there were "
                     f"for the attempts: give them more, or look at why DNS is slow"
                 )
-        if self.pause > 0:
-            yield Wait(lambda: store.closed, store.clock.now() + self.pause)
+            choice, key = store.chosen(), self.key
+            return self.begun(choice.drawn() if key is None else choice.keyed(choice.among, key))
+        if self._trouble.pause > 0:
+            yield Wait(lambda: store.closed, store.clock.now() + self._trouble.pause)
         store.check_open()
-        return self.begun(self._next())
+        return self.begun(self._another(self._trouble))
 
-    def _next(self) -> Endpoint:
+    def _another(self, trouble: _Trouble) -> Endpoint:
         try:
-            if self.number == 0:
-                choice, key = self.store.chosen(), self.key
-                return choice.drawn() if key is None else choice.keyed(choice.among, key)
-            endpoint = self.store.another(self.key, self.round)
+            endpoint = self.store.another(self.key, trouble.this_round)
             if endpoint is None:
-                self.round.clear()
-                endpoint = self.store.another(self.key, self.round)
-                assert endpoint is not None  # noqa: S101 - for type checkers: nobody was tried
+                trouble.this_round.clear()
+                endpoint = self.store.another(self.key, trouble.this_round)
         except NoEndpoints:
-            if self._error is None:
+            if trouble.error is None:
                 raise
-            raise self._noted(self._error) from None
+            raise self._noted(trouble.error) from None
+        assert endpoint is not None  # noqa: S101 - for type checkers: nobody was tried this round
         return endpoint
-
-    def begun(self, endpoint: Endpoint) -> Attempt:
-        """The next attempt, on this endpoint."""
-        if self.number == 0:
-            self.tried, self.round, self.told = {}, {}, []
-        self.number += 1
-        self.tried[id(endpoint)] = self.round[id(endpoint)] = endpoint
-        self._undecided = True
-        return Attempt(endpoint, self.number, self)
 
     # What became of it.
 
-    def left(self, endpoint: Endpoint, error: BaseException | None) -> bool:
-        """An attempt is over; tells whether its error is to be swallowed."""
-        if error is None:
-            self._undecided, self.over = False, True
-            self._error = self._state = None
-            if self.store.failing:
-                self.report(endpoint, None)
-            return False
+    def succeeded(self, endpoint: Endpoint) -> None:
+        """An attempt was left without an error."""
+        self._undecided, self._trouble, self.over = None, None, True
+        if self.store.failing:
+            self.peers.report(endpoint)
+
+    def failed(self, endpoint: Endpoint, error: BaseException) -> bool:
+        """An attempt was left by an error; tells whether that is to be swallowed."""
         if not self.rules.matches(error, self.handled):
             return False
         assert isinstance(error, Exception)  # noqa: S101 - for type checkers: it matches
-        self.report(endpoint, error)
-        self._undecided = False
+        self.peers.report(endpoint, error)
+        self._undecided = None
+        trouble = self._met(endpoint)
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        self.told.append(f"{self.number}. {endpoint} ({endpoint.name}): {text:.200}")
-        self.over = self._is_last(error)
+        trouble.told.append(f"{self.number}. {endpoint} ({endpoint.name}): {text:.200}")
+        trouble.error = error
+        self.over = self._is_last(endpoint, error)
         if self.over:
             self._noted(error)
-            self._error = self._state = None  # an error must not hold itself by its traceback
-        else:
-            self._error = error
+            self._trouble = None  # an error must not hold itself by its traceback
         return not self.over
 
-    def _is_last(self, error: Exception | None) -> bool:
+    def _met(self, endpoint: Endpoint) -> _Trouble:
+        """The trouble so far, with this endpoint."""
+        trouble = self._trouble
+        if trouble is None:
+            trouble = self._trouble = _Trouble()
+        trouble.tried[id(endpoint)] = trouble.this_round[id(endpoint)] = endpoint
+        return trouble
+
+    def _is_last(self, endpoint: Endpoint, error: Exception | None) -> bool:
         """Whether the present attempt, which did not succeed, is the last; and the pause after."""
-        now, rules = self.store.clock.now(), self.rules
+        now, rules, trouble = self.store.clock.now(), self.rules, self._met(endpoint)
         ends = self.number >= _USUAL
-        self.pause = 0.0 if error is None else self._usual_pause(rules)
+        trouble.pause = 0.0 if error is None else self._usual_pause(trouble)
         if rules.stop is not None or rules.wait is not None:
-            state = self._as_tenacity_has_it(error, now)
+            state = self._as_tenacity_has_it(trouble, error, now)
             if rules.wait is not None and error is not None:
-                self.pause = max(float(rules.wait(state)), 0.0)
-            state.upcoming_sleep = self.pause
+                trouble.pause = max(float(rules.wait(state)), 0.0)
+            state.upcoming_sleep = trouble.pause
             if rules.stop is not None:
                 ends = bool(rules.stop(state))
-            state.idle_for += self.pause
-        return ends or self.number >= _MOST or now + self.pause >= self._deadline
+            state.idle_for += trouble.pause
+        return ends or self.number >= _MOST or now + trouble.pause >= self._deadline
 
-    def _usual_pause(self, rules: Rules) -> float:
+    def _usual_pause(self, trouble: _Trouble) -> float:
         """None before one that was not tried; then full jitter in a window that doubles."""
-        if rules.wait is not None or self.store.has_more_than(self.tried):
+        if self.rules.wait is not None or self.store.has_more_than(trouble.tried):
             return 0.0
-        window = min(_FIRST_PAUSE * 2.0**self._pauses, _LONGEST_PAUSE)
-        self._pauses += 1
+        window = min(_FIRST_PAUSE * 2.0**trouble.pauses, _LONGEST_PAUSE)
+        trouble.pauses += 1
         return self.store.selecting.rng.uniform(0, window)
 
-    def _as_tenacity_has_it(self, error: Exception | None, now: float) -> "RetryCallState":
+    def _as_tenacity_has_it(
+        self, trouble: _Trouble, error: Exception | None, now: float
+    ) -> "RetryCallState":
         """What tenacity's objects look at; its times are the store's clock's."""
         from tenacity import RetryCallState, Retrying  # noqa: PLC0415 - it is slow to import
 
-        state = self._state
+        state = trouble.state
         if state is None:
-            state = self._state = RetryCallState(Retrying(), None, (), {})
+            state = trouble.state = RetryCallState(Retrying(), None, (), {})
             state.start_time = self.began
         state.prepare_for_next_attempt()
         state.attempt_number = self.number
@@ -345,9 +372,10 @@ class Course:
 
     def _noted(self, error: Exception) -> Exception:
         """With a note of what was tried where."""
-        left_out = len(self.told) - _TOLD
-        lines = [f"tried {len(self.told)} times to reach one of {self.store}:"]
-        if left_out > 0:
-            lines.append(f"(the first {left_out} are left out)")
-        error.add_note("\n  ".join(lines + self.told[-_TOLD:]))
+        assert self._trouble is not None  # noqa: S101 - for type checkers: an attempt failed
+        told = self._trouble.told
+        lines = [f"tried {len(told)} times to reach one of {self.store}:"]
+        if len(told) > _TOLD:
+            lines.append(f"(the first {len(told) - _TOLD} are left out)")
+        error.add_note("\n  ".join(lines + told[-_TOLD:]))
         return error

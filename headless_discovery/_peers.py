@@ -12,17 +12,17 @@ import atexit
 import math
 import os
 import random
-import sys
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from sys import exception
 from types import TracebackType
 from typing import Self, TypeVar
 
 import attrs
 
-from ._attempts import Attempt, Course, On, Pause, Rules, Stop, connection_failed, rules
+from ._attempts import DEFAULT, Attempt, Course, On, Pause, Stop, connection_failed, rules
 from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock
 from ._endpoint import Change, Endpoint, Snapshot
@@ -209,17 +209,14 @@ class _Listener(Listener):
                 self.tell(change)
 
 
-@attrs.define(eq=False)
-class _Attempts(Course):
+class _Attempts(Course["Peers"]):
     """What `Peers.attempts` returns."""
-
-    flights: _Flights
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Attempt:
-        attempt = self.first() or self.flights.carry_out(self.following())
+        attempt = self.first() or self.peers._flights.carry_out(self.following())
         if attempt is None:
             raise StopIteration
         return attempt
@@ -358,9 +355,7 @@ class Peers(Shared):
         The last error comes out as it is, with a note of what was tried. Raises what `pick` raises,
         and `ConfigurationError` for a wrong argument.
         """
-        return self._course(
-            key, rules(on, stop, wait, timeout), self._store.clock.now(), sys.exception()
-        )
+        return _Attempts(self, key, rules(on, stop, wait, timeout))
 
     def call(
         self,
@@ -374,32 +369,29 @@ class Peers(Shared):
         timeout: float | None = None,
     ) -> _T:
         """Calls ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
-        store, course, handled = self._store, None, sys.exception()
-        given = rules(on, stop, wait, timeout)
+        usual = on is connection_failed and stop is None and wait is None and timeout is None
+        course = None if usual else _Attempts(self, key, rules(on, stop, wait, timeout))
+        store, handled = self._store, exception()
         choice, now = store.choice, store.clock.now()
-        if now < choice.until:
+        if course is None and now < choice.until:
             # As the loop below would, without its objects: most calls succeed at once.
             endpoint = choice.drawn() if key is None else choice.keyed(choice.among, key)
             try:
                 result = fn(endpoint)
             except Exception as error:
-                course = self._course(key, given, now, handled)
+                course = _Attempts(self, key, DEFAULT)
+                course.began, course.handled = now, handled
                 course.begun(endpoint)
-                if not course.left(endpoint, error):
+                if not course.failed(endpoint, error):
                     raise
             else:
                 if store.failing:
                     self.report(endpoint)
                 return result
-        for attempt in course or self._course(key, given, now, handled):
+        for attempt in course or _Attempts(self, key, DEFAULT):
             with attempt as endpoint:
                 return fn(endpoint)
         raise AssertionError  # pragma: no cover - it ends with a result or an error
-
-    def _course(
-        self, key: Key | None, given: Rules, now: float, handled: BaseException | None
-    ) -> "_Attempts":
-        return _Attempts(self._store, self.report, key, given, now, handled, self._flights)
 
     def _hasten(self) -> None:
         with self._flights.guard:

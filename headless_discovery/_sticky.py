@@ -14,7 +14,6 @@ from binascii import crc32
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from types import NoneType
 
 import attrs
 
@@ -39,7 +38,10 @@ _LONG = 128
 def encoded(key: Key) -> bytes:
     """The bytes that stand for a key; raises `TypeError` for what cannot be one."""
     if isinstance(key, str):
-        return key.encode("utf-8", "surrogatepass")
+        try:
+            return key.encode()  # much quicker than with an error handler
+        except UnicodeEncodeError:
+            return key.encode("utf-8", "surrogatepass")
     if isinstance(key, bytes):
         return key
     if isinstance(key, int) and not isinstance(key, bool):
@@ -79,15 +81,15 @@ class _Ring:
     slot_of: dict[Identity, int] = attrs.field(factory=dict)
     owners: list[Endpoint | None] = attrs.field(factory=list)
     """By slot; ``None`` where nobody is."""
-    memo: dict[type, dict[object, Endpoint]] = attrs.field(
+    memo: dict[type, "_Memo"] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
         # By type first: True equals 1, and comparing str with bytes is an error under `python -bb`.
-        factory=lambda: {str: {}, bytes: {}, int: {}, NoneType: {}}
-    )
+        self.memo = {kind: _Memo(self) for kind in (str, bytes, int)}
 
     def start(self, place: int) -> int:
         """The index of the first point at or after the place."""
-        index = bisect_left(self.points, place)
-        return index if index < len(self.points) else 0
+        return _start(self.points, place)
 
     def walk(self, place: int) -> Iterator[Endpoint]:
         """Every endpoint once, in the order in which their points follow the place."""
@@ -103,6 +105,32 @@ class _Ring:
                 yield owner
                 if len(seen) == len(self.slot_of):
                     return
+
+
+class _Memo(dict[object, Endpoint]):
+    """The owners of keys of one type, as far as they were asked for.
+
+    It holds parts of the ring and not the ring, so that an old one goes as soon as it is replaced.
+    """
+
+    def __init__(self, ring: _Ring) -> None:
+        self._points, self._slots, self._owners = ring.points, ring.slots, ring.owners
+
+    def __missing__(self, key: Key) -> Endpoint:
+        data = encoded(key)
+        place = crc32(data) * _GOLDEN & 0xFFFFFFFF
+        endpoint = self._owners[self._slots[_start(self._points, place)]]
+        assert endpoint is not None  # noqa: S101 - for type checkers: only free slots lack one
+        if len(data) <= _LONG:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[key] = endpoint
+        return endpoint
+
+
+def _start(points: "array[int]", place: int) -> int:
+    index = bisect_left(points, place)
+    return index if index < len(points) else 0
 
 
 def _changed(ring: _Ring, endpoints: tuple[Endpoint, ...]) -> _Ring:
@@ -225,10 +253,12 @@ class Sticky:
         ring = self._ring
         if ring.endpoints is not endpoints:
             ring = self._ring_of(endpoints)
-        try:
-            return ring.memo[type(key)][key]
-        except KeyError:
-            return self._look_up(ring, key)
+        if key is None:
+            key = self._own_key()
+        memo = ring.memo.get(type(key))
+        if memo is None:
+            return next(ring.walk(position(key)))  # a subclass, which may compare as it likes
+        return memo[key]
 
     def ranked(self, endpoints: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
         """The first ``k`` owners of the key in order, or all, if there are fewer."""
@@ -236,22 +266,11 @@ class Sticky:
 
     def _walk(self, endpoints: Sequence[Endpoint], key: Key | None) -> Iterator[Endpoint]:
         """Every endpoint once, in the order in which the key belongs to them."""
-        return self._ring_of(endpoints).walk(self._position(key))
+        place = position(self._own_key() if key is None else key)
+        return self._ring_of(endpoints).walk(place)
 
-    def _position(self, key: Key | None) -> int:
-        if key is None:
-            key = self._own if self._own is not None else socket.gethostname()
-        return position(key)
-
-    def _look_up(self, ring: _Ring, key: Key | None) -> Endpoint:
-        endpoint = ring.owners[ring.slots[ring.start(self._position(key))]]
-        assert endpoint is not None  # noqa: S101 - for type checkers: only free slots lack one
-        memo = ring.memo.get(type(key))  # None for a subclass, which may compare as it likes
-        if memo is not None and (key is None or len(encoded(key)) <= _LONG):
-            if len(memo) >= _REMEMBERED:
-                memo.clear()
-            memo[key] = endpoint
-        return endpoint
+    def _own_key(self) -> Key:
+        return socket.gethostname() if self._own is None else self._own
 
     def _ring_of(self, endpoints: Sequence[Endpoint]) -> _Ring:
         ring = self._ring

@@ -62,6 +62,8 @@ class Store:
         self._state_since: float | None = None
         self._presence = Presence()
         self._chooser = Chooser(selecting)
+        self.failing = self._chooser.ejection.failing
+        """Those whose last call failed."""
         self._lock = threading.RLock()  # of the membership, the chooser and the choice
 
     def __str__(self) -> str:
@@ -348,11 +350,6 @@ class Store:
         return any(id(endpoint) not in tried for endpoint in self.snapshot.endpoints)
 
     # How endpoints do.
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last call of any endpoint failed."""
-        return bool(self._chooser.ejection.failing)
 
     def report(self, endpoint: Endpoint, error: BaseException | None) -> bool:
         """Takes in how an endpoint did; tells whether a lookup is due sooner because of that."""

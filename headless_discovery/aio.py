@@ -11,7 +11,6 @@ It is not for threads: use a `Peers` in one event loop at a time.
 """
 
 import random
-import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -167,17 +166,14 @@ class _Flights:
                 listener.tell(change)
 
 
-@attrs.define(eq=False)
-class _Attempts(Course):
+class _Attempts(Course["Peers"]):
     """What `Peers.attempts` returns; not an async generator either."""
-
-    flights: _Flights
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Attempt:
-        attempt = self.first() or await self.flights.carry_out(self.following())
+        attempt = self.first() or await self.peers._flights.carry_out(self.following())
         if attempt is None:
             raise StopAsyncIteration
         return attempt
@@ -305,9 +301,7 @@ class Peers(Shared):
         All that `headless_discovery.Peers.attempts` says holds here. An attempt that is cancelled
         is neither a success nor a failure.
         """
-        store, given = self._store, rules(on, stop, wait, timeout)
-        now = store.clock.now()
-        return _Attempts(store, self.report, key, given, now, sys.exception(), self._flights)
+        return _Attempts(self, key, rules(on, stop, wait, timeout))
 
     async def call(
         self,

@@ -1,0 +1,199 @@
+"""Choosing a peer beside what users would take instead: random.choice, cycle, uhashring, tenacity.
+
+A clock read stands beside the contenders of `pick`, since nothing that knows when to look again can
+do without one.
+"""
+
+import itertools
+import random
+import tracemalloc
+from collections.abc import Callable, Sequence
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
+from uhashring import HashRing
+
+from headless_discovery import Endpoint, Peers, Sticky
+from headless_discovery._clock import Clock
+
+from ._measure import Table
+
+SIZES = (3, 100, 1000)
+KEYS = 100_000
+
+
+def run() -> list[Table]:
+    """All tables."""
+    return [picks(), keys(), changes(), attempts(), memory()]
+
+
+def pods(count: int) -> tuple[Endpoint, ...]:
+    return Peers.static([f"10.0.{n // 250}.{n % 250}:80" for n in range(count)]).endpoints()
+
+
+def store_of(count: int, strategy: str = "round-robin") -> Peers:
+    store = Peers.static([str(endpoint) for endpoint in pods(count)], strategy=strategy)
+    store.pick()
+    return store
+
+
+def picks() -> Table:
+    table = Table("pick()", base="random.choice + clock")
+    now = Clock().now
+    for count in SIZES:
+        column, endpoints = f"N={count}", pods(count)
+        following = itertools.cycle(endpoints).__next__
+
+        def choice(endpoints: Sequence[Endpoint] = endpoints) -> Endpoint:
+            now()
+            return random.choice(endpoints)
+
+        def cycle(following: Callable[[], Endpoint] = following) -> Endpoint:
+            now()
+            return following()
+
+        table.measure(
+            column,
+            {
+                "random.choice + clock": choice,
+                "itertools.cycle + clock": cycle,
+                "pick(), random": store_of(count, "random").pick,
+                "pick(), round-robin": store_of(count).pick,
+                "pick(), sticky": store_of(count, "sticky").pick,
+            },
+            rounds=15,
+        )
+        table.promise("pick(), random", column, 0.7)
+        table.promise("pick(), round-robin", column, 2, than="itertools.cycle + clock")
+    return table
+
+
+def keys() -> Table:
+    table = Table("pick(key)", base="uhashring get_node")
+    for count in SIZES:
+        column, endpoints = f"N={count}", pods(count)
+        store, ring = store_of(count), HashRing([endpoint.name for endpoint in endpoints])
+        strategy = Sticky()
+        strategy.select(endpoints, "user:42")
+        store.pick("user:42")
+        new = map("user:{}".format, itertools.count()).__next__
+        also_new = map("user:{}".format, itertools.count()).__next__
+        table.measure(
+            column,
+            {
+                "uhashring get_node": lambda ring=ring: ring.get_node("user:42"),
+                "uhashring get_node, new key": lambda ring=ring, new=new: ring.get_node(new()),
+                "pick(key), known key": lambda store=store: store.pick("user:42"),
+                "pick(key), new key": lambda store=store, new=also_new: store.pick(new()),
+                "Sticky.select, known key": lambda s=strategy, e=endpoints: s.select(e, "user:42"),
+            },
+        )
+        table.promise("pick(key), known key", column, 0.1)
+        table.promise("pick(key), new key", column, 0.5, than="uhashring get_node, new key")
+    return table
+
+
+def changes() -> Table:
+    table = Table("one pod leaves and comes back", base="uhashring")
+    for count in (100, 1000):
+        endpoints = pods(count)
+        names = [endpoint.name for endpoint in endpoints]
+        ring, strategy = HashRing(names), Sticky()
+        strategy.select(endpoints, "user:42")
+
+        def theirs(ring: HashRing = ring, name: str = names[count // 2]) -> None:
+            ring.remove_node(name)
+            ring.get_node("user:42")
+            ring.add_node(name)
+            ring.get_node("user:42")
+
+        fewer = endpoints[: count // 2] + endpoints[count // 2 + 1 :]
+
+        def ours(
+            strategy: Sticky = strategy,
+            fewer: tuple[Endpoint, ...] = fewer,
+            endpoints: tuple[Endpoint, ...] = endpoints,
+        ) -> None:
+            strategy.select(fewer, "user:42")
+            strategy.select(endpoints, "user:42")
+
+        column = f"N={count}"
+        table.measure(column, {"uhashring": theirs, "Sticky": ours}, rounds=7)
+    table.promise("Sticky", "N=1000", 0.2)
+    return table
+
+
+def attempts() -> Table:
+    table = Table("a call that succeeds at once", base="tenacity, one Retrying")
+    store = store_of(10)
+    endpoint = store.pick()
+    retrying = Retrying(
+        stop=stop_after_attempt(3), retry=retry_if_exception_type(OSError), reraise=True
+    )
+
+    def work(peer: Endpoint) -> Endpoint:
+        return peer
+
+    def bare() -> Endpoint:
+        try:
+            return work(endpoint)
+        except OSError:  # noqa: TRY203 - it is measured what it costs
+            raise
+
+    def once_more() -> Endpoint:
+        for attempt in retrying:
+            with attempt:
+                return work(endpoint)
+        raise AssertionError
+
+    def ours() -> Endpoint:
+        for attempt in store.attempts():
+            with attempt as peer:
+                return work(peer)
+        raise AssertionError
+
+    def pick_and_three() -> Endpoint:
+        store.pick()
+        bare()
+        bare()
+        return bare()
+
+    table.measure(
+        "N=10",
+        {
+            "try/except": bare,
+            "pick() + 3 x try/except": pick_and_three,
+            "tenacity, one Retrying": once_more,
+            "for attempt in attempts()": ours,
+            "call()": lambda: store.call(work),
+        },
+        rounds=15,
+    )
+    table.promise("call()", "N=10", 1, than="pick() + 3 x try/except")
+    table.promise("for attempt in attempts()", "N=10", 1 / 8)
+    return table
+
+
+def memory() -> Table:
+    """What keys leave behind, and how evenly they spread; no times."""
+    table = Table("memory and evenness of sticky keys", base="")
+    store = store_of(100)
+    for key in range(KEYS // 2):
+        store.pick(f"warm:{key}")
+    tracemalloc.start()
+    for name, count in (("the first", KEYS), ("a million", 10 * KEYS)):
+        for key in range(count):
+            store.pick(f"user:{key}")
+        size, peak = tracemalloc.get_traced_memory()
+        table.notes.append(
+            f"After {name} ({count:,} different keys): {size / 1024:,.0f} KiB kept, "
+            f"{peak / 1024:,.0f} KiB at most."
+        )
+    tracemalloc.stop()
+    counted = dict.fromkeys(store.endpoints(), 0)
+    for key in range(KEYS):
+        counted[store.pick(f"user:{key}")] += 1
+    ratio = max(counted.values()) * len(counted) / KEYS
+    table.notes.append(
+        f"{KEYS:,} keys over {len(counted)} pods: the busiest has {ratio:.3f} of its share."
+    )
+    return table
