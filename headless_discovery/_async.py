@@ -47,8 +47,11 @@ class Library(Protocol):
         """One that is not set."""
         ...
 
-    def spawn(self, job: Job) -> Task:
-        """Begins a job that is nobody's child; it must not raise."""
+    def spawn(self, job: Job, at_end: Callable[[], None]) -> Task:
+        """Begins a job that is nobody's child and must not raise.
+
+        ``at_end`` is called in any case: a task that is cancelled early enough never begins.
+        """
         ...
 
     async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:

@@ -126,7 +126,7 @@ class Clock:
 
     def start_async(self, work: TaskWork) -> Callable[[], Awaitable[None]]:
         """Does the work in the background, in a task; returns what ends it."""
-        task = library().spawn(functools.partial(self._run_async, work))
+        task = library().spawn(functools.partial(self._run_async, work), _no_more)
 
         async def end() -> None:
             task.cancel()
@@ -144,3 +144,7 @@ class Clock:
 
 def _is_new(work: Work, due: float) -> bool:
     return work.due() != due
+
+
+def _no_more() -> None:
+    """Nothing is left to do at the end of the background."""

@@ -17,8 +17,8 @@ class _Asyncio:
     def event(self) -> asyncio.Event:
         return asyncio.Event()
 
-    def spawn(self, job: Job) -> "_Task":
-        return _Task(job)
+    def spawn(self, job: Job, at_end: Callable[[], None]) -> "_Task":
+        return _Task(job, at_end)
 
     async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
         async with asyncio.timeout(min(seconds, _LONGEST)):
@@ -43,13 +43,14 @@ class _Task:
     _all: ClassVar[set[asyncio.Task[None]]] = set()
     """The loop itself holds its tasks only weakly."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, at_end: Callable[[], None]) -> None:
         async def do() -> None:
             await job()
 
         self._task = asyncio.get_running_loop().create_task(do(), name="headless-discovery")
         self._all.add(self._task)
         self._task.add_done_callback(self._all.discard)
+        self._task.add_done_callback(lambda _: at_end())
 
     def cancel(self) -> None:
         self._task.cancel()

@@ -20,8 +20,8 @@ class _Trio:
     def event(self) -> trio.Event:
         return trio.Event()
 
-    def spawn(self, job: Job) -> "_Task":
-        return _Task(job)
+    def spawn(self, job: Job, at_end: Callable[[], None]) -> "_Task":
+        return _Task(job, at_end)
 
     async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
         with trio.move_on_after(seconds):
@@ -44,7 +44,8 @@ class _Trio:
 
 
 class _Task:
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, at_end: Callable[[], None]) -> None:
+        self._at_end = at_end
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         trio.lowlevel.spawn_system_task(self._do, job, name="headless-discovery")
@@ -54,6 +55,7 @@ class _Task:
             with self._scope:
                 await job()
         finally:
+            self._at_end()
             self._ended.set()
 
     def cancel(self) -> None:

@@ -90,16 +90,14 @@ class _Flights:
     def _take_off(self) -> None:
         steps = self.begin()
         if steps is not None:
-            self._flight.task = library().spawn(lambda: self._carry_out(steps))
+            self._flight.task = library().spawn(lambda: self._carry_out(steps), self.end)
 
     async def _carry_out(self, steps: Steps[object]) -> None:
-        flight = self._flight
         try:
             await carry_out_async(steps, self.converse)
-        except Exception as error:
-            flight.error = error
-        finally:
-            self.end()
+        except Exception as error:  # told to whoever shares it
+            self._flight.error = error
+            self.store.gave_up()
 
     def start(self) -> None:
         """Asks in the background from now on, by itself."""
@@ -134,7 +132,10 @@ class _Flights:
         """One lookup in the background's own task; nothing if a caller was quicker."""
         steps = self.begin()
         if steps is not None:
-            await self._carry_out(steps)
+            try:
+                await self._carry_out(steps)
+            finally:
+                self.end()
             if self._flight.error is not None:
                 log.error(
                     "%s: a lookup in the background failed",

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import subprocess
@@ -26,6 +27,8 @@ from headless_discovery import (
     aio,
 )
 from headless_discovery.testing import FakeCluster, FakeService
+from tests.messages import nxdomain, reply
+from tests.nameserver import NameServer, Stream
 from tests.tasks import LIBRARIES, LibraryName, give_up_after, pause, run, tasks, together
 
 EXACT = Policy(jitter=0)
@@ -548,8 +551,79 @@ def test_an_error_that_is_no_outcome_reaches_who_asked(
         store = cluster.aio.peers("web", resolver=resolver)
         with pytest.raises(ZeroDivisionError):
             await store.endpoints()
+        with pytest.raises(LookupFailed, match="nothing is known"):
+            await store.refresh()  # within the floor
+        await cluster.clock.advance_async(1)
         with pytest.raises(ZeroDivisionError):
             await store.refresh()
+
+    runs(main)
+
+
+def test_the_background_goes_on_after_an_error_that_is_no_outcome(
+    runs: Run,
+    real: tuple[FakeCluster, FakeService, Resolver],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster, _, _ = real
+    calls: list[float] = []
+
+    class Broken(Resolver):
+        async def converse_async(self, *arguments: Any) -> Any:
+            calls.append(time.monotonic())
+            if len(calls) < 3:
+                raise ZeroDivisionError
+            return await super().converse_async(*arguments)
+
+    async def main() -> None:
+        with cluster.serve() as server:
+            resolver = Broken([server.nameserver])
+            quick = Policy(refresh_floor=0.05)
+            store = aio.peers("web", namespace="default", resolver=resolver, policy=quick)
+            async with store:
+                while len(store.snapshot.endpoints) < 3:
+                    await pause(0.005)
+
+    runs(main)
+    assert len(calls) == 3
+    assert all(after - before >= 0.05 for before, after in itertools.pairwise(calls))
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_lookup_that_never_began_does_not_hold_up_the_next_loop(
+    library: LibraryName, real: tuple[FakeCluster, FakeService, Resolver]
+) -> None:
+    _, _, resolver = real
+    store = aio.peers("web", namespace="default", resolver=resolver)
+
+    async def leave_early() -> None:
+        assert await give_up_after(0, store.endpoints)
+
+    run(library, leave_early)
+    assert len(run(library, store.endpoints)) == 3
+
+
+def test_a_stream_that_ends_early_or_brings_another_message_is_no_answer(runs: Run) -> None:
+    def framed(wire: bytes) -> bytes:
+        return len(wire).to_bytes(2, "big") + wire
+
+    def early(asked: bytes) -> Stream:
+        return Stream([framed(nxdomain(asked))[:20]])
+
+    def chatty(asked: bytes) -> Stream:
+        other = bytes([asked[0] ^ 0xFF]) + nxdomain(asked)[1:]
+        return Stream([framed(other), framed(nxdomain(asked))])
+
+    async def main() -> None:
+        for handler, says in ((early, "closed before the whole"), (chatty, None)):
+            with NameServer(lambda asked: reply(asked, truncated=True), handler) as server:
+                resolver = Resolver([server.address], timeout=1, lifetime=2)
+                store = aio.peers("web", namespace="shop", resolver=resolver, port=80)
+                if says is None:
+                    assert await store.endpoints() == ()
+                else:
+                    with pytest.raises(LookupFailed, match=says):
+                        await store.endpoints()
 
     runs(main)
 
