@@ -20,8 +20,6 @@ from sys import exception
 from types import TracebackType
 from typing import Self, TypeVar
 
-import attrs
-
 from ._attempts import DEFAULT, Attempt, Course, On, Pause, Stop, connection_failed, rules
 from ._calls import Call, Step, Wait, known, ready, refreshed, watched
 from ._clock import Clock

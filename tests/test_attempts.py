@@ -87,7 +87,6 @@ def test_the_first_attempt_is_on_whom_pick_would_give(
 
 
 @pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky"])
-@settings(deadline=None)
 @given(count=st.integers(1, 6), attempts=st.integers(1, 20), key=st.none() | st.integers())
 def test_each_attempt_is_on_another_endpoint_until_all_were_tried(
     strategy: str, count: int, attempts: int, key: int | None
@@ -507,7 +506,7 @@ def test_a_pause_that_the_budget_does_not_allow_is_not_begun() -> None:
     assert clock.now() == before + 4
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.1, 20), st.floats(0, 10), st.integers(1, 4), st.floats(0, 3))
 def test_no_attempt_begins_when_the_budget_is_over(
     timeout: float, wait: float, count: int, takes: float

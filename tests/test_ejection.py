@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import ConfigurationError, Endpoint, Peers, Policy
@@ -98,7 +98,6 @@ def test_who_leaves_or_moves_is_forgotten() -> None:
     assert list(ejection.aside([gone, elsewhere, *endpoints[2:]], 0)) == [stays]
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 9),
     st.lists(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import ConfigurationError, Endpoint, Random, RoundRobin, Sticky
@@ -60,7 +60,6 @@ def test_round_robin_goes_on_after_a_change_where_it_was() -> None:
     assert set(collections.Counter(turns).values()) == {2}
 
 
-@settings(deadline=None)  # the machine may be loaded
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=30), st.integers(0, 1000))
 def test_round_robin_stays_even_whoever_comes_and_goes(sizes: list[int], seed: int) -> None:
     strategy = RoundRobin(rng=random.Random(seed))
@@ -200,7 +199,6 @@ def test_a_kind_of_text_of_ones_own_is_a_key_too() -> None:
     assert strategy.select(endpoints, Text("a")) is strategy.select(endpoints, "a")
 
 
-@settings(deadline=None)  # the machine may be loaded
 @given(st.integers(2, 40), st.integers(0, 39), st.integers(0, 10_000))
 def test_who_leaves_moves_its_own_keys_and_no_other(count: int, who: int, first: int) -> None:
     strategy, endpoints = Sticky(), pods(count)
