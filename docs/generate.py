@@ -14,7 +14,8 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator
+from binascii import crc32
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -23,7 +24,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from headless_discovery import Peers, State
+from headless_discovery import Endpoint, Peers, State, Sticky
 from headless_discovery._cli import make_parser
 from headless_discovery._commands._demo import tour, write_text
 from headless_discovery._commands._doctor import as_text, examine
@@ -48,6 +49,7 @@ def files() -> Iterator[tuple[Path, str]]:
             yield page, MARKED.sub(lambda m: m[1] + generated(m[2], m[3]) + m[4], text)
     yield DOCS / "figures" / "cluster-ip-and-headless.svg", cluster_ip_and_headless()
     yield DOCS / "figures" / "through-trouble.svg", through_trouble()
+    yield DOCS / "figures" / "a-pod-leaves.svg", a_pod_leaves()
 
 
 def generated(kind: str, of: str) -> str:
@@ -222,6 +224,41 @@ def cluster_ip_and_headless() -> str:
         )
     )
     return svg(900, 240, "A ClusterIP Service and a headless Service", parts)
+
+
+def a_pod_leaves() -> str:
+    """Which keys move when one of six pods leaves: by Sticky, and by a remainder."""
+    pods = Peers.static([f"10.0.0.{n}" for n in range(1, 7)]).endpoints()
+    left, keys, sticky = pods[2], [f"user:{n}" for n in range(600)], Sticky()
+
+    def by_remainder(endpoints: Sequence[Endpoint], key: str) -> Endpoint:
+        return endpoints[crc32(key.encode()) % len(endpoints)]
+
+    parts = []
+    stay = tuple(pod for pod in pods if pod is not left)
+    for x, title, owner in ((30, "sticky", sticky.select), (480, "hash % pods", by_remainder)):
+        before = {key: owner(pods, key) for key in keys}
+        after = {key: owner(stay, key) for key in keys}
+        moved = [key for key in keys if before[key] is not after[key]]
+        told = f"{title}: {len(moved)} of {len(keys)} keys move"
+        parts.append(text(x, 34, told, style='font-weight="bold"'))
+        for row, pod in enumerate(pods):
+            y = 56 + 30 * row
+            came = sum(after[key] is pod for key in moved)
+            kept = sum(after[key] is pod for key in keys) - came
+            parts.append(text(x, y + 14, pod.address, style='font-size="12"'))
+            if pod is left:
+                parts.append(text(x + 70, y + 14, "leaves", style=f'fill="{RED}" font-size="12"'))
+            parts += [
+                f'<rect x="{x + 70 + start * 2}" y="{y}" width="{count * 2}" height="20" '
+                f'fill="{colour}" />'
+                for start, count, colour in ((0, kept, BLUE), (kept, came, AMBER))
+            ]
+    parts += [
+        text(30, 262, "blue: keys that stay where they were", style=f'fill="{BLUE}"'),
+        text(480, 262, "amber: keys that come from another pod", style=f'fill="{AMBER}"'),
+    ]
+    return svg(900, 280, "Which keys move when a pod leaves", parts)
 
 
 class Even(random.Random):
