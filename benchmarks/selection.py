@@ -4,19 +4,22 @@ A clock read stands beside the contenders of `pick`, since nothing that knows wh
 do without one.
 """
 
+import importlib
 import itertools
 import random
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-from uhashring import HashRing
 
 from headless_discovery import Endpoint, Peers, Sticky
 from headless_discovery._clock import Clock
 
 from ._measure import Table
 
+HashRing: Any = importlib.import_module("uhashring").HashRing  # it has no types
 SIZES = (3, 100, 1000)
 KEYS = 100_000
 
@@ -75,21 +78,26 @@ def keys() -> Table:
         strategy = Sticky()
         strategy.select(endpoints, "user:42")
         store.pick("user:42")
-        new = map("user:{}".format, itertools.count()).__next__
-        also_new = map("user:{}".format, itertools.count()).__next__
         table.measure(
             column,
             {
-                "uhashring get_node": lambda ring=ring: ring.get_node("user:42"),
-                "uhashring get_node, new key": lambda ring=ring, new=new: ring.get_node(new()),
-                "pick(key), known key": lambda store=store: store.pick("user:42"),
-                "pick(key), new key": lambda store=store, new=also_new: store.pick(new()),
-                "Sticky.select, known key": lambda s=strategy, e=endpoints: s.select(e, "user:42"),
+                "uhashring get_node": partial(ring.get_node, "user:42"),
+                "uhashring get_node, new key": with_new_keys(ring.get_node),
+                "pick(key), known key": partial(store.pick, "user:42"),
+                "pick(key), new key": with_new_keys(store.pick),
+                "Sticky.select, known key": partial(strategy.select, endpoints, "user:42"),
+                "Sticky.select, new key": with_new_keys(partial(strategy.select, endpoints)),
             },
         )
-        table.promise("pick(key), known key", column, 0.1)
-        table.promise("pick(key), new key", column, 0.5, than="uhashring get_node, new key")
+        table.promise("Sticky.select, known key", column, 0.1)
+        table.promise("Sticky.select, new key", column, 0.5, than="uhashring get_node, new key")
     return table
+
+
+def with_new_keys(choose: Callable[[str], object]) -> Callable[[], object]:
+    """A contender that never sees a key again."""
+    numbers = itertools.count()
+    return lambda: choose(f"user:{next(numbers)}")
 
 
 def changes() -> Table:
@@ -100,7 +108,7 @@ def changes() -> Table:
         ring, strategy = HashRing(names), Sticky()
         strategy.select(endpoints, "user:42")
 
-        def theirs(ring: HashRing = ring, name: str = names[count // 2]) -> None:
+        def theirs(ring: Any = ring, name: str = names[count // 2]) -> None:
             ring.remove_node(name)
             ring.get_node("user:42")
             ring.add_node(name)
