@@ -48,12 +48,11 @@ class Cache:
         """Keeps a reply, if it is one to keep; returns it with the TTL that it is kept for."""
         if reply.rcode not in (NOERROR, NXDOMAIN, SERVFAIL):
             return reply
-        records = (*reply.answer, *reply.authority, *reply.additional)
         if reply.rcode == SERVFAIL:
             ttl = _SERVFAIL
-        elif not records:
-            return reply
         else:
+            # There are always some: a negative reply has an SOA.
+            records = (*reply.answer, *reply.authority, *reply.additional)
             most = self.success if reply.answer else self.denial
             ttl = max(_AT_LEAST, min(most, *(record.ttl for record in records)))
         if len(self._entries) >= _AT_MOST:

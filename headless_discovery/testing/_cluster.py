@@ -512,7 +512,7 @@ class FakeCluster:
                 return _packer.cut(question)
             case "garbage":
                 return _packer.garbage(question)
-            case "wrong-id":
+            case _:
                 other = attrs.evolve(question, id=question.id ^ 0xFFFF)
                 return self._pack(self._reply(question), other, tcp=tcp)
 

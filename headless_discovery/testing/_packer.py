@@ -29,8 +29,6 @@ _LARGEST = 65535
 _FRAGMENT = {4: 1480, 6: 1220}
 _POINTERS_REACH = 0x4000
 _LONGEST_NAME = 255
-_ECHOED = frozenset((3, 9, 10, 11, 12))
-"""EDNS options that come back as they were sent: NSID, EXPIRE, COOKIE, keepalive, padding."""
 
 
 @attrs.frozen
@@ -49,8 +47,6 @@ class Question:
     """The payload size that the client offers, or ``None`` without EDNS."""
     version: int = 0
     dnssec_ok: bool = False
-    options: bytes = b""
-    """EDNS options that are echoed."""
 
     @property
     def checking_disabled(self) -> bool:
@@ -127,53 +123,39 @@ def read(wire: bytes) -> Question:
         raise MalformedError("neither query nor notify", _refusal(number, flags, NOTIMP))
     if counts[0] != 1 or counts[1] > 1 or counts[2] > 1 or counts[3] > 2:
         raise MalformedError("not one question", _refusal(number, flags & ~0x7800, FORMERR))
+    question = b""
     try:
-        return _read(wire, number, flags, sum(counts[1:]))
+        name, at = _read_name(wire, _HEADER.size)
+        kind, klass = struct.unpack_from("!2H", wire, at)
+        question = wire[_HEADER.size : at + 4]
+        edns = _read_edns(wire, at + 4, sum(counts[1:]))
     except (struct.error, IndexError) as error:
-        refusal = _refusal(number, flags & ~0x7800, FORMERR)
+        refusal = _refusal(number, flags & ~0x7800, FORMERR, question)
         raise MalformedError("the message ends too soon", refusal) from error
+    return Question(number, flags, name, kind, klass, *edns)
 
 
-def _refusal(number: int, flags: int, rcode: int) -> bytes:
+def _refusal(number: int, flags: int, rcode: int, question: bytes = b"") -> bytes:
     kept = flags & ~(AUTHORITATIVE | 0x4F)
-    return _HEADER.pack(number, RESPONSE | kept | rcode, 0, 0, 0, 0)
+    return _HEADER.pack(number, RESPONSE | kept | rcode, bool(question), 0, 0, 0) + question
 
 
-def _read(wire: bytes, number: int, flags: int, records: int) -> Question:
-    name, at = _read_name(wire, _HEADER.size)
-    kind, klass = struct.unpack_from("!2H", wire, at)
-    at += 4
-    question = Question(number, flags, name, kind, klass)
+def _read_edns(wire: bytes, at: int, records: int) -> tuple[int | None, int, bool]:
+    """Payload size, version and the flag DO, of the OPT record among those behind the question."""
+    found: tuple[int | None, int, bool] = (None, 0, False)
     for _ in range(records):
         _, at = _read_name(wire, at)
-        extra, payload, _, version, more, length = struct.unpack_from("!HHBBHH", wire, at)
-        at += 10 + length
-        if at > len(wire):
+        kind, payload, _, version, flags, length = struct.unpack_from("!HHBBHH", wire, at)
+        at += 10
+        end = at + length
+        if end > len(wire):
             raise IndexError
-        if extra == OPT:
-            question = Question(
-                number,
-                flags,
-                name,
-                kind,
-                klass,
-                payload,
-                version,
-                bool(more & DNSSEC_OK),
-                _echoed(wire[at - length : at]),
-            )
-    return question
-
-
-def _echoed(options: bytes) -> bytes:
-    found, at = b"", 0
-    while at < len(options):
-        code, length = struct.unpack_from("!2H", options, at)
-        end = at + 4 + length
-        if end > len(options):
-            raise IndexError
-        if code in _ECHOED:
-            found += options[at:end]
+        if kind == OPT:
+            found = payload, version, bool(flags & DNSSEC_OK)
+            while at < end:  # no option comes back, but each must be whole
+                at += 4 + int(struct.unpack_from("!2H", wire, at)[1])
+            if at > end:
+                raise IndexError
         at = end
     return found
 
@@ -369,8 +351,7 @@ def _fill(writer: _Writer, sections: Sequence[Sequence[Record]], room: int) -> l
 
 def _opt(offered: int, rcode: int, question: Question) -> bytes:
     flags = DNSSEC_OK if question.dnssec_ok else 0
-    head = struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, len(question.options))
-    return head + question.options
+    return struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, 0)
 
 
 def _finish(

@@ -144,11 +144,6 @@ def test_refusals_are_not_kept() -> None:
     assert rcode(ask(cluster, kind="AXFR")) == "REFUSED"
 
 
-def test_a_reply_without_any_record_is_not_kept() -> None:
-    cluster = cached()
-    assert rcode(ask(cluster, "example.org.")) == rcode(ask(cluster, "example.org."))
-
-
 def test_the_cache_is_bounded_and_forgets_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cache, "_AT_MOST", 20)
     cluster = cached()

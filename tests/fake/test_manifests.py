@@ -169,6 +169,16 @@ def test_a_slice_whose_service_is_gone_still_has_reverse_names(cluster: FakeClus
     ]
 
 
+@about(49)
+def test_of_two_pods_at_one_address_one_may_go(cluster: FakeCluster) -> None:
+    cluster.apply([service(), pod(), pod("web-b")])
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    cluster.delete(pod())
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    with pytest.raises(ValueError, match="is the address of pod default/web-b"):
+        cluster.add_service("other").add_pod("10.0.0.1")
+
+
 def test_pods_behind_an_alias_have_no_names(cluster: FakeCluster) -> None:
     cluster.apply([service(type="ExternalName", externalName="x.org"), pod()])
     assert rcode(ask(cluster, "1.0.0.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"

@@ -11,9 +11,11 @@ import pytest
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._packer import (
     PTR,
+    SOA,
     Question,
     Record,
     Reply,
+    Soa,
     UnpackableError,
     garbage,
     pack,
@@ -85,8 +87,9 @@ def test_a_question_that_cannot_be_read_is_a_format_error(
 def test_an_opt_record_that_cannot_be_read_is_a_format_error(
     cluster: FakeCluster, opt: bytes
 ) -> None:
-    wire = header(0, 1, 0, 0, 1) + query(edns=None)[12:] + opt
-    assert cluster.answer(wire) == header(0x8001, 0, 0, 0, 0)
+    question = query(edns=None)[12:]
+    wire = header(0, 1, 0, 0, 1) + question + opt
+    assert cluster.answer(wire) == header(0x8001, 1, 0, 0, 0) + question
 
 
 def test_no_bytes_break_it() -> None:
@@ -112,11 +115,12 @@ def test_a_notify_is_answered_with_its_opcode_and_without_flags(cluster: FakeClu
 
 
 @about(82)
-def test_cookies_and_the_like_come_back_and_unknown_options_do_not(cluster: FakeCluster) -> None:
+def test_the_options_of_edns_do_not_come_back(cluster: FakeCluster) -> None:
     cookie = dns.edns.GenericOption(dns.edns.COOKIE, b"12345678")
     unknown = dns.edns.GenericOption("65001", b"x")
     reply = ask(cluster, options=[cookie, unknown])
-    assert [option.otype for option in reply.options] == [dns.edns.COOKIE]
+    assert reply.edns == 0
+    assert not reply.options
 
 
 @about(79)
@@ -154,3 +158,21 @@ def test_the_rest_of_a_message_behind_its_records_is_ignored(cluster: FakeCluste
     reply = cluster.answer(query() + b"more")
     assert reply is not None
     assert dns.message.from_wire(reply).flags & dns.flags.AA
+
+
+def test_records_other_than_opt_behind_a_question_are_passed_over(cluster: FakeCluster) -> None:
+    other = b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x02ab"
+    reply = cluster.answer(header(0, 1, 0, 0, 1) + query(edns=None)[12:] + other)
+    assert reply is not None
+    assert dns.message.from_wire(reply).edns == -1
+
+
+@about(80)
+def test_a_negative_reply_that_does_not_fit_is_compressed() -> None:
+    zone = ".".join(["z" * 60] * 3)
+    soa = Record(zone, SOA, 5, Soa(f"ns.{zone}", f"hostmaster.{zone}", 1, 5))
+    wire = pack(Reply(3, authority=(soa,)), Question(1, 0, f"web.{zone}", 1, 1))
+    message = dns.message.from_wire(wire)
+    assert not message.flags & dns.flags.TC
+    assert str(message.authority[0].name) == f"{zone}."
+    assert len(wire) < 300

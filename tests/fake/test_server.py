@@ -1,5 +1,6 @@
 """The fake cluster as a real name server: clients of all kinds, kind and unkind."""
 
+import selectors
 import socket
 import subprocess
 import threading
@@ -234,10 +235,13 @@ def test_nonsense_gets_no_answer_and_hurts_nobody(cluster: FakeCluster, port: in
     assert still_answers(port)
 
 
-def test_a_flood_of_datagrams_holds_up_no_connection(port: int) -> None:
+def test_a_flood_of_datagrams_holds_up_no_connection(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server, "_DATAGRAMS", 8)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened, connected(port) as stream:
         opened.connect(("127.0.0.1", port))
-        for _ in range(2000):
+        for _ in range(500):
             opened.send(query())
         stream.sendall(framed(query()))
         assert read_framed(stream)
@@ -251,6 +255,20 @@ def test_the_cache_goes_by_real_time_unless_a_clock_was_given() -> None:
             cluster.answer(query())
         first, second = (one.at for one in cluster.queries)
         assert (second > first) is moves
+
+
+def test_an_event_that_came_to_nothing_changes_nothing(cluster: FakeCluster) -> None:
+    here, there = socket.socketpair()
+    with here, there, selectors.DefaultSelector() as selector:
+        here.setblocking(False)
+        connection = _server._Connection(here, cluster)
+        selector.register(here, selectors.EVENT_READ, connection)
+        connection.go_on(selectors.EVENT_READ, selector)
+        assert not connection.over, "there was nothing to read"
+        there.sendall(framed(query()))
+        connection.over = True
+        connection.go_on(selectors.EVENT_READ, selector)
+        assert not cluster.queries, "it was closed in the same round"
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,17 @@ def test_a_dot_within_a_label_is_no_end_of_it(cluster: FakeCluster) -> None:
     reply = ask(cluster, "a\\.b\\\\\\000\\200." + WEB)
     assert str(reply.question[0].name) == "a\\.b\\\\\\000\\200." + WEB
     assert cluster.queries[-1].name == "a\\046b\\092\\000\\200." + WEB[:-1]
+
+
+@about(64)
+def test_below_an_echoed_address_there_is_nothing() -> None:
+    cluster = FakeCluster(pods="insecure")
+    assert data(ask(cluster, "1-2-3-4.default.pod.cluster.local.")) == ["1.2.3.4"]
+    assert rcode(ask(cluster, "a.1-2-3-4.default.pod.cluster.local.")) == "NXDOMAIN"
+
+
+@about(2)
+def test_of_a_pod_of_both_families_a_service_of_one_publishes_that(cluster: FakeCluster) -> None:
+    cluster.add_service("web").add_pod("10.0.0.1", "fd00::1")
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    assert data(ask(cluster, kind="AAAA"), "AAAA") == []
