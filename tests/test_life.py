@@ -37,7 +37,7 @@ def in_threads(count: int, call: Callable[[int], object]) -> list[threading.Thre
 
 
 def eventually(predicate: Callable[[], object]) -> bool:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not predicate() and time.monotonic() < until:
         time.sleep(0.002)
     return bool(predicate())

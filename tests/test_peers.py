@@ -571,7 +571,7 @@ def real() -> Iterator[tuple[FakeService, Resolver]]:
     service = cluster.add_service("web", ports={"http": 8080})
     service.scale(3)
     with cluster.serve() as server:
-        yield service, Resolver([server.nameserver], timeout=0.5, lifetime=1)
+        yield service, Resolver([server.nameserver], timeout=0.5, lifetime=20)
 
 
 def threads() -> int:
@@ -611,7 +611,7 @@ def test_close_during_a_lookup_returns_soon() -> None:
         began = time.monotonic()
         store.close()
         caller.join(5)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 4, "it did not wait for the lookup's 5 s"
         assert len(raised) == 1
 
 
