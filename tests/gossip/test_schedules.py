@@ -40,8 +40,11 @@ class Schedule:
     acknowledged: list[Entry] = attrs.field(factory=list)
     clients: list[asyncio.Task[None]] = attrs.field(factory=list)
     size: int = 5
-    one_disk: bool = True
-    """Whether there still is one that may be lost."""
+    lost_disk: list[Entry] = attrs.field(factory=list)
+    """What was on the one that was lost."""
+    may_lose: bool = True
+    too_early: list[Entry] = attrs.field(factory=list)
+    """Acknowledged when no two disks held them."""
 
     def __attrs_post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -50,11 +53,13 @@ class Schedule:
         )
 
     async def run(self) -> None:
+        """Trouble, then quiet, then what must hold."""
         self.bring_up()
-        await self.world.live(2)
+        await self.world.live(1)
+        self.writes(5)
+        await self.world.live(1)
         for _ in range(TROUBLE):
-            for _ in range(self.rng.randrange(3)):
-                self.clients.append(asyncio.create_task(self.write(len(self.clients))))
+            self.writes(self.rng.randrange(3))
             if self.rng.random() < 0.5:
                 await self.fault()
             await self.world.live(1)
@@ -77,6 +82,10 @@ class Schedule:
 
     # Clients.
 
+    def writes(self, count: int) -> None:
+        for _ in range(count):
+            self.clients.append(asyncio.create_task(self.write(len(self.clients))))
+
     async def write(self, number: int) -> None:
         """A client writes to any node: often to a key of its own, never to be written again."""
         node = self.rng.choice(list(self.world.lives.values())).node
@@ -88,6 +97,9 @@ class Schedule:
             self.tell(f"{node.name}: {key} is not acknowledged: {error}")
         else:
             self.acknowledged.append(entry)
+            holders = sum(entry in disk for disk in (*self.world.disks.values(), self.lost_disk))
+            if holders < 2:
+                self.too_early.append(entry)
 
     # Faults.
 
@@ -112,14 +124,15 @@ class Schedule:
         return self.rng.choice(list(self.world.lives))
 
     async def crash(self) -> None:
-        """A pod is gone, its node with it; it comes back in a while, perhaps without its disk."""
-        name = self.one_of_them()
-        self.tell(f"{name} crashes")
-        await self.world.stop(name, crash=True)
-        if self.one_disk and self.rng.random() < 0.5:
-            self.one_disk = False
-            self.tell(f"the disk of {name} is lost")
-            self.world.disks.pop(name, None)
+        """Some are gone at once, perhaps all; they come back in a while, one without its disk."""
+        names = self.rng.sample(list(self.world.lives), self.rng.choice((1, 1, 2, self.size)))
+        self.tell(f"{', '.join(names)} crashed")
+        for name in names:
+            await self.world.stop(name, crash=True)
+        if self.may_lose and self.rng.random() < 0.5:
+            self.may_lose = False
+            self.tell(f"the disk of {names[0]} is lost")
+            self.lost_disk = self.world.disks.pop(names[0], [])
         await self.world.live(self.rng.uniform(0, 10))
         self.bring_up()
 
@@ -174,6 +187,7 @@ class Schedule:
         told = "\n".join([*self.story, replay])
         assert self.all_agree(), f"they do not agree\n{told}"
         assert self.acknowledged, f"nothing was acknowledged\n{told}"
+        assert not self.too_early, f"acknowledged too early: {self.too_early}\n{told}"
         for life in self.world.lives.values():
             for entry in self.acknowledged:
                 held = life.node.held(entry.key)
