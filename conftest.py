@@ -9,12 +9,17 @@ import inspect
 import io
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 from headless_discovery.testing import FakeCluster
+
+# No test is timed: on a loaded machine any example may be late.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 PRINTED = "printed by the last block"
 
