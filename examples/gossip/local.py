@@ -49,7 +49,7 @@ class Local:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self._session = session
         self._folder = folder
-        self._transport = HTTPTransport(session)
+        self._transport = HTTPTransport(session, timeout=10)
         self._began = time.monotonic()
 
     def tell(self, text: str) -> None:

@@ -9,20 +9,20 @@ from .node import PeerError
 
 MAX_MESSAGE = 16 * 2**20
 """Bytes: more than any node says."""
-_TIMEOUT = aiohttp.ClientTimeout(total=1)
 
 
 class HTTPTransport:
-    """POST /gossip."""
+    """POST /gossip. ``timeout``: seconds for one request."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, timeout: float = 1) -> None:
         self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
 
     async def ask(self, peer: Endpoint, request: Request) -> Reply:
-        """One request and its reply, within a second; raises `PeerError`."""
+        """One request and its reply; raises `PeerError`."""
         try:
             async with self._session.post(
-                f"http://{peer}/gossip", data=encode(request), timeout=_TIMEOUT
+                f"http://{peer}/gossip", data=encode(request), timeout=self._timeout
             ) as response:
                 response.raise_for_status()
                 body = bytearray()

@@ -179,14 +179,14 @@ def test_its_metrics_are_samples_that_prometheus_reads() -> None:
 async def asked_of(app: web.Application) -> Reply:
     async with TestServer(app) as server, ClientSession() as session:
         peer = Endpoint("peer", ("127.0.0.1",), server.port)
-        return await HTTPTransport(session).ask(peer, Look("client"))
+        return await HTTPTransport(session, timeout=60).ask(peer, Look("client"))
 
 
 def test_a_request_goes_to_a_node_and_its_reply_comes_back() -> None:
     async def scenario(client: "Client", _: Pair) -> None:
         async with ClientSession() as session:
             peer = Endpoint("peer", ("127.0.0.1",), client.port)
-            reply = await HTTPTransport(session).ask(peer, Look("client"))
+            reply = await HTTPTransport(session, timeout=60).ask(peer, Look("client"))
         assert isinstance(reply, View)
         assert reply.node == "gossip-0"
 
@@ -199,12 +199,14 @@ def test_a_request_goes_to_a_node_and_its_reply_comes_back() -> None:
         (500, b"", "500"),
         (200, b"nonsense", "did not answer"),
         (200, encode(Look("x")), "answered with a request"),
-        (200, b"x" * (16 * 2**20 + 1), "says more than"),
+        (200, b"x" * 1001, "says more than 1000 bytes"),
     ],
 )
 def test_whatever_is_wrong_with_a_reply_is_an_error_of_that_peer(
-    status: int, body: bytes, says: str
+    monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, says: str
 ) -> None:
+    monkeypatch.setattr("examples.gossip.transport.MAX_MESSAGE", 1000)
+
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body)
 
@@ -217,7 +219,9 @@ def test_whatever_is_wrong_with_a_reply_is_an_error_of_that_peer(
 def test_a_peer_where_nobody_listens_is_an_error_of_that_peer() -> None:
     async def main() -> None:
         async with ClientSession() as session:
-            await HTTPTransport(session).ask(Endpoint("peer", ("127.0.0.1",), 1), Look("client"))
+            await HTTPTransport(session, timeout=60).ask(
+                Endpoint("peer", ("127.0.0.1",), 1), Look("client")
+            )
 
     with pytest.raises(PeerError, match=r"127\.0\.0\.1:1 did not answer"):
         asyncio.run(main())
