@@ -1,29 +1,41 @@
 """Runs the benchmarks: all modules here, or those named: ``scripts/benchmark [lookup ...]``.
 
-Each has ``run()``, which returns its tables.
+Each has ``run()``, which returns its tables. ``scripts/benchmark --docs`` runs those that
+docs/numbers.md shows (or those named), and writes their tables and the picture.
 """
 
+import contextlib
 import importlib
+import os
 import pkgutil
 import platform
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from . import _place
+from . import _place, lookup
 from ._measure import Table
 
-_TOLD = ("attrs", "dnspython", "tenacity")
+_TOLD = ("attrs", "dnspython", "tenacity", "aiodns", "pycares", "srvlookup", "kubernetes")
+_IN_DOCS = ("lookup", "footprint", "stall")
+_FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def main(names: Sequence[str]) -> None:
+    docs = "--docs" in names
+    names = [name for name in names if name != "--docs"]
     found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    for name in names or [name for name in found if not name.startswith("_")]:
+    shown = _IN_DOCS if docs else [name for name in found if not name.startswith("_")]
+    for name in names or shown:
         tables: list[Table] = importlib.import_module(f"benchmarks.{name}").run()
         for table in tables:
-            print(table.markdown(), flush=True)
-            print()
+            print(table.markdown(), end="\n\n", flush=True)
+        if docs:
+            lines = [table.markdown() for table in tables] + [f"Taken on {_machine()}.\n"]
+            (_FIGURES / f"{name}.inc").write_text("\n\n".join(lines))
+            if name == "lookup":
+                lookup.draw(tables, _FIGURES / "lookup.svg")
     print(_machine())
 
 
@@ -35,8 +47,13 @@ def _machine() -> str:
         lines = []
     models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     processor = f"{len(models)} x {models[0]}" if models else platform.machine()
-    versions = ", ".join(f"{package} {version(package)}" for package in _TOLD)
-    return f"{processor}; {platform.platform()}; Python {platform.python_version()}; {versions}"
+    told: list[str] = []
+    for package in _TOLD:
+        with contextlib.suppress(PackageNotFoundError):
+            told.append(f"{package} {version(package)}")
+    system = f"{platform.system()} on {platform.machine()}, {'.'.join(platform.libc_ver())}"
+    load = f"load {os.getloadavg()[1]:.0f}"
+    return f"{processor}, {load}; {system}; Python {platform.python_version()}; {', '.join(told)}"
 
 
 _place.enter()

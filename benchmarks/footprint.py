@@ -92,7 +92,7 @@ def _imports() -> Table:
     names = ["headless_discovery", "dns.resolver", "asyncio"]
     if find_spec("kubernetes"):
         names.append("kubernetes.client")
-        table.promise("headless_discovery", "import", 0.5)
+        table.promise("headless_discovery", "import", 0.5, wall=True)
     else:
         table.base = "headless_discovery"
         table.notes.append("kubernetes was left out: it is not installed.")

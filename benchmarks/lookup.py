@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import importlib
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
 
 import dns.asyncresolver
 import dns.resolver
@@ -15,6 +16,7 @@ from headless_discovery._wire import Type
 from . import _floor
 from ._measure import Contender, Table
 from ._place import OWN_NETWORK
+from ._plot import drawing
 from ._replay import ADDRESSES, DOMAIN, SERVICES, Replay, name
 
 FLOOR = "bare sockets and a scan"
@@ -168,3 +170,23 @@ def run() -> list[Table]:
         srv.promise(NEW, str(pods), 1.5)
         srv.promise(SAME, str(pods), 1.5)
     return [a, srv]
+
+
+def draw(tables: Sequence[Table], path: Path) -> None:
+    """How many times as long as the floor each one takes, by the number of pods."""
+    with drawing(path, width=7.5, height=8, panels=len(tables)) as panels:
+        for table, axes in zip(tables, panels, strict=True):
+            rows = dict.fromkeys(row for samples in table.columns.values() for row in samples)
+            for row in rows:
+                pods = [column for column, samples in table.columns.items() if row in samples]
+                axes.plot(
+                    [int(column) for column in pods],
+                    [table.ratio(row, column) for column in pods],
+                    marker="o",
+                    linewidth=2.5 if row.startswith("library") else 1,
+                    label=row,
+                )
+            axes.set(title=table.title, xscale="log", yscale="log", xlabel="pods")
+            axes.set_ylabel(f"times {table.base}")
+            axes.grid(visible=True, which="major", alpha=0.3)
+            axes.legend(fontsize="small", loc="upper left")

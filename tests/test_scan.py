@@ -266,6 +266,7 @@ ODD = {
     "half a target": srv_to(TARGET[:-1]),
     "no target": srv(about_it(33, b"\0\0\0\0\0\x50")),
     "a target too long": srv_to(encode_name(LONG + ".xx")),
+    "a first label of 64 in a target": srv_to(b"\x40" + b"b" * 64 + TARGET),
     "a label of 64 in a target": srv_to(b"\1a\x40" + b"b" * 64 + b"\0"),
     "glue of another type": srv(SERVED, additional=[record(TARGET, 16, b"\3abc")]),
     "glue too long": srv(SERVED, additional=[record(TARGET, 1, bytes(5))]),
