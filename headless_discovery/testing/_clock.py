@@ -233,6 +233,7 @@ class _Background:
         while True:
             try:
                 step = next(steps) if replies is None else steps.send(replies)
+                replies, took = self._work.foretell(step)
             except StopIteration:
                 self._work.end()
                 self.schedule()
@@ -240,7 +241,6 @@ class _Background:
             except BaseException:
                 self._work.end()
                 raise
-            replies, took = self._work.foretell(step)
             if took > 0:
                 going_on = functools.partial(self._go, steps, replies)
                 self._clock.call_at(self._clock.now() + took, going_on)

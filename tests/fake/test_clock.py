@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from headless_discovery import State
 from headless_discovery.testing import FakeClock, FakeCluster
 
 
@@ -142,3 +143,46 @@ def test_background_refresh_goes_on_as_the_clock_does() -> None:
     before = len(asked)
     cluster.clock.advance(60)
     assert len(cluster.queries) == before, "closed"
+
+
+def test_in_the_background_an_outage_takes_its_time_and_is_over_with_it() -> None:
+    cluster = FakeCluster(ttl=5)
+    web = cluster.add_service("web", ports={"http": 80})
+    web.scale(1)
+    told: list[int] = []
+    with cluster.peers("web", port="http") as store:
+        cluster.clock.advance(1)
+        store.on_change(lambda change: told.append(len(change.added)))
+        cluster.fail("timeout")
+        cluster.clock.advance(60)
+        in_trouble = store.snapshot.state
+        cluster.heal()
+        web.scale(3)
+        cluster.clock.advance(60)
+        assert (in_trouble, store.snapshot.state) == (State.STALE, State.LIVE)
+    assert told == [2]
+
+
+def test_what_fails_in_the_background_fails_the_advance_that_ran_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster()
+
+    def broken(*_: object, **__: object) -> bytes:
+        raise LookupError("on purpose")
+
+    with cluster.peers("web") as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(cluster, "answer", broken)
+            with pytest.raises(LookupError, match="on purpose"):
+                cluster.clock.advance(10)
+        assert store.endpoints() == (), "and whoever asks afterwards is answered"
+
+
+def test_work_that_is_over_before_its_turn_is_not_done() -> None:
+    cluster = FakeCluster()
+    store = cluster.peers("web")
+    store.start()
+    store.close()
+    cluster.clock.advance(100)
+    assert cluster.queries == ()
