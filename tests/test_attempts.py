@@ -178,6 +178,19 @@ def test_if_everybody_goes_between_attempts_the_last_error_comes_out(
         assert "tried 1 times" in error.__notes__[0]
 
 
+def test_if_everybody_goes_and_nothing_failed_there_is_nobody_to_try(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    with cluster.peers("web", port="http", policy=Policy(on_empty="clear")) as store:
+        store.refresh()
+        attempts = store.attempts()
+        next(attempts)
+        web.scale(0)
+        cluster.clock.advance(60)
+        with pytest.raises(NoEndpoints):
+            next(attempts)
+
+
 # What is a success, and what is swallowed.
 
 
