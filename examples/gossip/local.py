@@ -101,7 +101,8 @@ class Local:
     async def end(self) -> None:
         """All at once; whoever takes long over it is killed."""
         for process in self.processes.values():
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                process.terminate()
         try:
             async with asyncio.timeout(10):
                 await asyncio.gather(*(process.wait() for process in self.processes.values()))
