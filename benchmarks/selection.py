@@ -95,9 +95,9 @@ def keys() -> Table:
 
 
 def with_new_keys(choose: Callable[[str], object]) -> Callable[[], object]:
-    """A contender that never sees a key again."""
-    numbers = itertools.count()
-    return lambda: choose(f"user:{next(numbers)}")
+    """A contender that sees a key again only after more others than anybody remembers."""
+    following = itertools.cycle([f"user:{number}" for number in range(KEYS)]).__next__
+    return lambda: choose(following())
 
 
 def changes() -> Table:

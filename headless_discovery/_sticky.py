@@ -270,7 +270,9 @@ class Sticky:
         return self._ring_of(endpoints).walk(place)
 
     def _own_key(self) -> Key:
-        return socket.gethostname() if self._own is None else self._own
+        if self._own is None:
+            self._own = socket.gethostname()
+        return self._own
 
     def _ring_of(self, endpoints: Sequence[Endpoint]) -> _Ring:
         ring = self._ring
