@@ -64,6 +64,12 @@ class Chooser:
         self._seen = _Seen((), (), (), ())
         self._choice = Choice()
 
+    def after_fork(self) -> None:
+        """In the child, where other threads are gone."""
+        for strategy in (self._sticky, self._selecting.strategy):
+            if isinstance(strategy, Sticky | RoundRobin):
+                strategy._after_fork()
+
     def aside(self, snapshot: Snapshot, now: float) -> dict[Endpoint, float]:
         """Who is set aside, until when. Departing ones are avoided anyway."""
         return self.ejection.aside(_staying(snapshot), now)

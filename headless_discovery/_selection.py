@@ -49,6 +49,10 @@ class RoundRobin:
         """The next in turn."""
         return self._drawing(endpoints)()
 
+    def _after_fork(self) -> None:
+        """In the child: another thread may have held the lock."""
+        self._lock = threading.Lock()
+
     def _drawing(self, endpoints: Sequence[Endpoint]) -> Callable[[], Endpoint]:
         """What gives the next in turn, as long as the endpoints stay the same."""
         known, following = self._turns

@@ -89,7 +89,8 @@ class _Ring:
 
     def start(self, place: int) -> int:
         """The index of the first point at or after the place."""
-        return _start(self.points, place)
+        index = bisect_left(self.points, place)
+        return index if index < len(self.points) else 0
 
     def walk(self, place: int) -> Iterator[Endpoint]:
         """Every endpoint once, in the order in which their points follow the place."""
@@ -118,19 +119,15 @@ class _Memo(dict[object, Endpoint]):
 
     def __missing__(self, key: Key) -> Endpoint:
         data = encoded(key)
-        place = crc32(data) * _GOLDEN & 0xFFFFFFFF
-        endpoint = self._owners[self._slots[_start(self._points, place)]]
+        start = bisect_left(self._points, crc32(data) * _GOLDEN & 0xFFFFFFFF)
+        slots = self._slots
+        endpoint = self._owners[slots[start if start < len(slots) else 0]]
         assert endpoint is not None  # noqa: S101 - for type checkers: only free slots lack one
         if len(data) <= _LONG:
             if len(self) >= _REMEMBERED:
                 self.clear()
             self[key] = endpoint
         return endpoint
-
-
-def _start(points: "array[int]", place: int) -> int:
-    index = bisect_left(points, place)
-    return index if index < len(points) else 0
 
 
 def _changed(ring: _Ring, endpoints: tuple[Endpoint, ...]) -> _Ring:
@@ -253,12 +250,12 @@ class Sticky:
         ring = self._ring
         if ring.endpoints is not endpoints:
             ring = self._ring_of(endpoints)
-        if key is None:
-            key = self._own_key()
         memo = ring.memo.get(type(key))
-        if memo is None:
-            return next(ring.walk(position(key)))  # a subclass, which may compare as it likes
-        return memo[key]
+        if memo is not None:
+            return memo[key]
+        if key is None:
+            return self.select(endpoints, self._own_key())
+        return next(ring.walk(position(key)))  # a subclass, which may compare as it likes
 
     def ranked(self, endpoints: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
         """The first ``k`` owners of the key in order, or all, if there are fewer."""
@@ -268,6 +265,10 @@ class Sticky:
         """Every endpoint once, in the order in which the key belongs to them."""
         place = position(self._own_key() if key is None else key)
         return self._ring_of(endpoints).walk(place)
+
+    def _after_fork(self) -> None:
+        """In the child: another thread may have held the lock."""
+        self._lock = threading.Lock()
 
     def _own_key(self) -> Key:
         if self._own is None:

@@ -193,6 +193,7 @@ class Store:
         self._lock = threading.RLock()
         self.flight = None
         self.selecting.after_fork()
+        self._chooser.after_fork()
 
     # Errors.
 
@@ -277,7 +278,7 @@ class Store:
         shown = full if finding is None or finding.include_self else self._without(own, full)
         self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
         self._chooser.ejection.see(shown.endpoints)
-        self._choose()
+        self.choice = Choice()  # made when somebody wants it: at thousands it takes its time
 
     def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
         """The membership's snapshot; its state is that of the answer before leaving out."""

@@ -310,6 +310,28 @@ print(os.read(read, 4096).decode() != picked)
     assert said == "True\n"
 
 
+def test_a_child_picks_though_a_thread_of_its_parent_was_choosing_at_the_fork() -> None:
+    said = run("""
+from headless_discovery import RoundRobin, Sticky
+warnings.simplefilter("ignore", DeprecationWarning)
+codes = []
+for strategy in (RoundRobin(), Sticky()):
+    shared = peers(
+        "web", namespace="default", resolver=Resolver([server.nameserver]), strategy=strategy
+    )
+    shared.endpoints()
+    with strategy._lock:  # as it is while a thread puts a new set in order
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it is not inherited
+            shared.pick(), shared.pick(key="a")
+            os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(codes)
+""")
+    assert said == "[0, 0]\n"
+
+
 def test_one_that_was_closed_stays_closed_in_a_child() -> None:
     said = run("""
 store.start()
