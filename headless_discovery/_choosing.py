@@ -64,7 +64,7 @@ class Chooser:
         self._seen = _Seen((), (), (), ())
         self._choice = Choice()
 
-    def after_fork(self) -> None:
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child, where other threads are gone."""
         for strategy in (self._sticky, self._selecting.strategy):
             if isinstance(strategy, Sticky | RoundRobin):

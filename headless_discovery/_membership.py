@@ -43,7 +43,7 @@ import attrs
 
 from ._endpoint import Change, Endpoint, Snapshot, State, difference
 from ._errors import DiscoveryError
-from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
+from ._outcomes import Empty, Found, Outcome
 from ._policy import Policy
 
 _SAME_COPY = 2
@@ -164,7 +164,7 @@ class Membership:
             case Empty():
                 self._answered()
                 return self._empty(outcome, Asked(asked_at, now, outcome.ttl), now)
-            case Unknown() | Wrong():
+            case _:
                 self._failed(outcome.error, now)
                 return None
 

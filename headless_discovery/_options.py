@@ -51,7 +51,7 @@ class Selecting:
     own_rng: bool
     """Whether the chance is the caller's, which is then never reseeded."""
 
-    def after_fork(self) -> None:
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """Parent and child must not go on with the same chances."""
         if not self.own_rng:
             self.rng.seed()

@@ -103,7 +103,7 @@ class _Flights:
             self.store.close()
             self.guard.notify_all()
 
-    def after_fork(self) -> None:
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held."""
         self.guard = threading.Condition()
         self._sharing = 0
@@ -472,13 +472,13 @@ class Peers(Shared):
 _all: weakref.WeakSet[Peers] = weakref.WeakSet()
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover - in a child: tests/test_life.py
     for store in list(_all):
         store._store.after_fork()
         store._flights.after_fork()
 
 
-def _at_exit() -> None:
+def _at_exit() -> None:  # pragma: no cover - at the end of a process: tests/test_life.py
     # One that was started for the life of the process ends with it, in peace. Registered when
     # this is imported, so it runs after what an app registers later.
     for store in list(_all):

@@ -49,7 +49,7 @@ class RoundRobin:
         """The next in turn."""
         return self._drawing(endpoints)()
 
-    def _after_fork(self) -> None:
+    def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
 
@@ -62,7 +62,7 @@ class RoundRobin:
             return nobody
         with self._lock:
             known, following = self._turns
-            if known is not endpoints:
+            if known is not endpoints:  # pragma: no branch - or another thread was quicker
                 self._order = self._queue(endpoints, following)
                 following = itertools.cycle(self._order).__next__  # one step in C: needs no lock
                 # The tuple of a tuple is the same object; a list may change, and is looked at anew.

@@ -95,17 +95,16 @@ class _Ring:
     def walk(self, place: int) -> Iterator[Endpoint]:
         """Every endpoint once, in the order in which their points follow the place."""
         start = self.start(place)
-        seen = set()
+        seen: set[int] = set()
         slots = self.slots
-        for index in itertools.chain(range(start, len(slots)), range(start)):
-            slot = slots[index]
+        indexes = itertools.chain(range(start, len(slots)), range(start))
+        while len(seen) < len(self.slot_of):
+            slot = slots[next(indexes)]
             if slot not in seen:
                 seen.add(slot)
                 owner = self.owners[slot]
                 assert owner is not None  # noqa: S101 - for type checkers: only free slots lack one
                 yield owner
-                if len(seen) == len(self.slot_of):
-                    return
 
 
 class _Memo(dict[object, Endpoint]):
@@ -266,7 +265,7 @@ class Sticky:
         place = position(self._own_key() if key is None else key)
         return self._ring_of(endpoints).walk(place)
 
-    def _after_fork(self) -> None:
+    def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
 
@@ -282,7 +281,7 @@ class Sticky:
                 raise IndexError("there is no endpoint to choose from")
             with self._lock:
                 ring = self._ring
-                if ring.endpoints is not endpoints:
+                if ring.endpoints is not endpoints:  # pragma: no branch - or another was quicker
                     # tuple() of a tuple is the tuple; a list may change, so it is looked at anew
                     ring = self._ring = _changed(ring, tuple(endpoints))
         return ring

@@ -188,7 +188,7 @@ class Store:
             self.closed = True
             self._choose()
 
-    def after_fork(self) -> None:
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held and led."""
         self._lock = threading.RLock()
         self.flight = None

@@ -15,6 +15,7 @@ import pytest
 
 from headless_discovery import (
     Change,
+    Clock,
     Closed,
     ConfigurationError,
     LookupFailed,
@@ -23,9 +24,14 @@ from headless_discovery import (
     NotReady,
     Policy,
     Resolver,
+    ServiceName,
     State,
     aio,
 )
+from headless_discovery._exchange import Traffic
+from headless_discovery._outcomes import Outcome, Unknown
+from headless_discovery._questions import Memory, Wanted, lookup
+from headless_discovery._steps import carry_out_async, steps_of
 from headless_discovery.testing import FakeCluster, FakeService
 from tests.messages import nxdomain, reply
 from tests.nameserver import NameServer, Stream
@@ -549,6 +555,62 @@ def test_a_name_server_that_is_not_there_is_told_at_once(runs: Run) -> None:
             await aio.peers("web", namespace="default", resolver=resolver).endpoints()
 
     runs(main)
+
+
+def test_entering_it_again_and_iterating_by_hand_is_fine(
+    runs: Run, cluster: FakeCluster, web: FakeService
+) -> None:
+    async def main() -> None:
+        store = cluster.aio.peers("web")
+        async with store, store:
+            iterator = aiter(aiter(store))
+            assert (await anext(iterator)).hostname == "web-0"
+
+    runs(main)
+
+
+def test_on_change_is_not_called_for_what_is_as_before_again(
+    runs: Run, cluster: FakeCluster, web: FakeService
+) -> None:
+    told: list[Change] = []
+
+    async def main() -> None:
+        policy = Policy(jitter=0, confirm_after=0)
+        async with cluster.aio.peers("web", policy=policy) as store:
+            await store.endpoints()
+            store.on_change(told.append)
+            web.scale(4)
+            await cluster.clock.advance_async(60)
+
+    runs(main)
+    assert [names(change.added) for change in told] == [["web-3"]]
+
+
+def test_the_real_clock_sleeps_in_tasks_too(runs: Run) -> None:
+    runs(lambda: Clock().sleep_async(0))
+
+
+def test_after_its_deadline_a_question_is_not_asked_any_more(runs: Run) -> None:
+    resolver = Resolver(["127.0.0.1:9"])
+    steps = steps_of(
+        lookup(Wanted(ServiceName("web", "default")), Memory()),
+        ServiceName("web", "default"),
+        resolver.servers(),
+        resolver.edns,
+        deadline=0,
+    )
+    traffic = Traffic()
+
+    async def main() -> Outcome:
+        clock = Clock()
+        return await carry_out_async(
+            steps, lambda step: resolver.converse_async(step, clock, traffic)
+        )
+
+    outcome = runs(main)
+    assert isinstance(outcome, Unknown)
+    assert isinstance(outcome.error, LookupTimeout)
+    assert traffic == Traffic()
 
 
 def test_an_error_that_is_no_outcome_reaches_who_asked(

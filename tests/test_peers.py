@@ -486,6 +486,30 @@ def test_on_change_tells_later_changes_until_it_is_stopped(
         assert len(told) == 1
 
 
+def test_what_is_as_before_again_by_the_time_a_function_is_through_is_not_told(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    told: list[Change] = []
+    at_once = Policy(jitter=0, confirm_after=0)
+
+    def slow(change: Change) -> None:
+        told.append(change)
+        if len(told) == 1:
+            web.scale(5)
+            cluster.clock.advance(6)
+            web.scale(4)
+            cluster.clock.advance(40)
+
+    with cluster.peers("web", policy=at_once) as store:
+        store.start()  # again, which is fine
+        store.endpoints()
+        store.on_change(slow)
+        web.scale(4)
+        cluster.clock.advance(6)
+        cluster.clock.advance(60)
+    assert [names(change.added) for change in told] == [["web-3"]]
+
+
 def test_a_function_that_fails_hurts_nobody_else(
     cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -788,6 +812,33 @@ def test_importing_it_loads_neither_asyncio_nor_an_extra() -> None:
         text=True,
     ).stdout.split()
     assert not {"asyncio", "trio", "rich", "yaml", "pytest"} & set(loaded)
+
+
+def test_what_the_clock_does_in_the_background_may_wait_for_its_own_end() -> None:
+    class Work:
+        guard = threading.Condition()
+        turns = 0
+        ended = threading.Event()
+
+        def due(self) -> float | None:
+            return None if self.turns else 0.0
+
+        def turn(self) -> None:
+            self.turns += 1
+            self.join()
+            self.ended.set()
+
+        def begin(self) -> None: ...
+        def end(self) -> None: ...
+        def foretell(self, step: Any) -> Any: ...
+
+        join: Callable[[], None]
+
+    work = Work()
+    with work.guard:
+        work.join = Clock().start(work)
+    assert work.ended.wait(20)
+    work.join()
 
 
 def test_the_real_clock_goes_on() -> None:

@@ -288,3 +288,36 @@ def test_the_strategy_argument_is_a_name_or_an_object() -> None:
 def test_another_strategy_is_an_error_that_names_the_argument(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="strategy must be 'round-robin'"):
         strategy_from(wrong, random.Random(0))
+
+
+def test_text_that_is_no_utf_8_is_a_key_too() -> None:
+    strategy, endpoints = Sticky(), pods(9)
+    key = "\udcff"
+    assert strategy.select(endpoints, key) is strategy.select(
+        endpoints, key.encode("utf-8", "surrogatepass")
+    )
+
+
+@pytest.mark.parametrize("nobody", [(), []])
+def test_nobody_is_an_index_error(nobody: Any) -> None:
+    with pytest.raises(IndexError):
+        Sticky().select(nobody, "a")
+
+
+def test_where_points_coincide_the_lower_identity_comes_first_however_the_ring_came_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # All stand at the same few places, and each at one of its own.
+    monkeypatch.setattr(
+        "headless_discovery._sticky.points",
+        lambda identity: {1 << 30, 3 << 30, sum(identity[0].encode()) << 20},
+    )
+    rng = random.Random(7)
+    changed, everybody = Sticky(), pods(24)
+    for _ in range(40):
+        endpoints = tuple(e for e in everybody if rng.random() < 0.9)
+        fresh = Sticky()
+        for key in range(40):
+            wanted = fresh.ranked(endpoints, key, 24)
+            assert changed.ranked(endpoints, key, 24) == wanted
+            assert len(wanted) == len(endpoints)

@@ -134,7 +134,7 @@ class FakeClock(Clock):
                     continue
                 if not self._run_next(horizon):
                     await bell.wait(_PATIENCE)
-                    if not predicate():
+                    if not predicate():  # pragma: no branch - or another thread brought it about
                         raise _for_ever()
         finally:
             cancel()
