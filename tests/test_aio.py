@@ -53,18 +53,6 @@ def runs(library: LibraryName) -> Run:
 
 
 @pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
-def web(cluster: FakeCluster) -> FakeService:
-    service = cluster.add_service("web", ports={"http": 8080})
-    service.scale(3)
-    return service
-
-
-@pytest.fixture
 def real() -> Iterator[tuple[FakeCluster, FakeService, Resolver]]:
     """A cluster behind a real socket, in real time."""
     cluster = FakeCluster()

@@ -18,11 +18,6 @@ FAILED = ConnectionRefusedError("refused")
 
 
 @pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
 def web(cluster: FakeCluster) -> FakeService:
     service = cluster.add_service("web", ports={"http": 8080})
     service.scale(4)

@@ -17,18 +17,6 @@ from headless_discovery.testing import FakeCluster, FakeService
 QUICK = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
-def web(cluster: FakeCluster) -> FakeService:
-    service = cluster.add_service("web", ports={"http": 8080})
-    service.scale(3)
-    return service
-
-
 def in_threads(count: int, call: Callable[[int], object]) -> list[threading.Thread]:
     workers = [threading.Thread(target=call, args=(number,)) for number in range(count)]
     for worker in workers:

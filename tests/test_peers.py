@@ -37,18 +37,6 @@ from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 EXACT = Policy(jitter=0)
 
 
-@pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
-def web(cluster: FakeCluster) -> FakeService:
-    service = cluster.add_service("web", ports={"http": 8080})
-    service.scale(3)
-    return service
-
-
 def names(found: Any) -> list[str]:
     return [endpoint.hostname for endpoint in found]
 

@@ -23,11 +23,6 @@ EXACT = Policy(jitter=0)
 
 
 @pytest.fixture
-def cluster() -> FakeCluster:
-    return FakeCluster()
-
-
-@pytest.fixture
 def web(cluster: FakeCluster) -> FakeService:
     return cluster.add_service("web", ports={"http": 8080})
 
