@@ -478,15 +478,16 @@ def test_what_is_as_before_again_by_the_time_a_function_is_through_is_not_told(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     told: list[Change] = []
+    generations: list[int] = []
     at_once = Policy(jitter=0, confirm_after=0)
 
     def slow(change: Change) -> None:
         told.append(change)
         if len(told) == 1:
-            web.scale(5)
-            cluster.clock.advance(6)
-            web.scale(4)
-            cluster.clock.advance(40)
+            for replicas in (5, 4, 4):
+                web.scale(replicas)
+                cluster.clock.advance(40)
+                generations.append(store.refresh().generation)
 
     with cluster.peers("web", policy=at_once) as store:
         store.start()  # again, which is fine
@@ -496,6 +497,7 @@ def test_what_is_as_before_again_by_the_time_a_function_is_through_is_not_told(
         cluster.clock.advance(6)
         cluster.clock.advance(60)
     assert [names(change.added) for change in told] == [["web-3"]]
+    assert generations == [3, 3, 4]
 
 
 def test_a_function_that_fails_hurts_nobody_else(
