@@ -21,6 +21,7 @@ from ._exchange import (
     Reply,
     Send,
     Traffic,
+    go_on,
 )
 from ._steps import Converse
 from ._wire import is_reply
@@ -64,8 +65,7 @@ async def _hold(asking: Asking, going: _Going) -> Reply:
     came: bytes | NoReply | None = None
     while True:
         try:
-            # A generator is started by sending it nothing.
-            send = next(asking) if came is None else asking.send(came)
+            send = go_on(asking, came)
         except StopIteration as done:
             reply: Reply = done.value
             return reply

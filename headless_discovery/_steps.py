@@ -15,6 +15,7 @@ from ._questions import Lookup
 from ._service import ServiceName
 
 _T = TypeVar("_T")
+_Yield = TypeVar("_Yield")
 
 
 @attrs.frozen
@@ -29,6 +30,13 @@ class Converse:
 Steps = Generator[Converse, Sequence[Reply], _T]
 
 
+def resume(
+    going: Generator[_Yield, Sequence[Reply], object], replies: Sequence[Reply] | None
+) -> _Yield:
+    """Goes on with the replies; ``None`` starts it. Raises `StopIteration` with the result."""
+    return next(going) if replies is None else going.send(replies)
+
+
 def steps_of(
     lookup: Lookup,
     service: ServiceName,
@@ -40,8 +48,7 @@ def steps_of(
     replies: Sequence[Reply] | None = None
     while True:
         try:
-            # A generator is started by sending it nothing.
-            questions = next(lookup) if replies is None else lookup.send(replies)
+            questions = resume(lookup, replies)
         except StopIteration as done:
             outcome: Outcome = done.value
             return outcome
@@ -55,7 +62,7 @@ def carry_out(steps: Steps[_T], converse: Callable[[Converse], Sequence[Reply]])
     replies: Sequence[Reply] | None = None
     while True:
         try:
-            step = next(steps) if replies is None else steps.send(replies)
+            step = resume(steps, replies)
         except StopIteration as done:
             result: _T = done.value
             return result
@@ -69,7 +76,7 @@ async def carry_out_async(
     replies: Sequence[Reply] | None = None
     while True:
         try:
-            step = next(steps) if replies is None else steps.send(replies)
+            step = resume(steps, replies)
         except StopIteration as done:
             result: _T = done.value
             return result

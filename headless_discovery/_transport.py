@@ -31,6 +31,7 @@ from ._exchange import (
     Send,
     Server,
     Traffic,
+    go_on,
 )
 from ._steps import Converse
 from ._surroundings import RESOLV_CONF, ResolvConf, Surroundings, read_text
@@ -203,8 +204,7 @@ class _Conversation:
         while True:
             self.hang_up(going)
             try:
-                # A generator is started by sending it nothing.
-                self._send = next(self._asking) if came is None else self._asking.send(came)
+                self._send = go_on(self._asking, came)
             except StopIteration as done:
                 self.reply = done.value
                 return

@@ -11,10 +11,11 @@ import dns.rdatatype
 import pytest
 
 from headless_discovery._errors import NoSuchPort, NotHeadless
-from headless_discovery._exchange import NoReply, Question, Reply, Send, Server, ask
+from headless_discovery._exchange import NoReply, Question, Reply, Send, Server, ask, go_on
 from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._questions import Memory, Wanted, lookup
 from headless_discovery._service import ServiceName
+from headless_discovery._steps import resume
 from headless_discovery._wire import Answer, is_reply, read
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -55,7 +56,7 @@ class Tape:
         came: bytes | NoReply | None = None
         while True:
             try:
-                send = next(asking) if came is None else asking.send(came)
+                send = go_on(asking, came)
             except StopIteration as done:
                 reply: Reply = done.value
                 return reply
@@ -69,7 +70,7 @@ def look_up(state: str, service: str = "web", **wanted: Any) -> tuple[Outcome, l
     replies: Sequence[Reply] | None = None
     while True:
         try:
-            questions = next(going) if replies is None else going.send(replies)
+            questions = resume(going, replies)
         except StopIteration as done:
             outcome: Outcome = done.value
             return outcome, tape.asked

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._clock import Clock
-from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server, Traffic
+from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server, Traffic, go_on
 from .._steps import Converse
 from .._surroundings import ResolvConf, Surroundings
 from .._transport import Resolver
@@ -94,7 +94,7 @@ class FakeResolver(Resolver):
         came: bytes | NoReply | None = None
         while True:
             try:
-                send = next(asking) if came is None else asking.send(came)
+                send = go_on(asking, came)
             except StopIteration as done:
                 reply: Reply = done.value
                 return reply, min(took, room)
