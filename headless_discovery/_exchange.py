@@ -12,7 +12,7 @@ import attrs
 
 from ._errors import IncompleteAnswer, LookupFailed, LookupTimeout
 from ._service import ServiceName
-from ._wire import Answer, MalformedReplyError, Type, query, read
+from ._wire import Answer, MalformedReplyError, Type, is_cut, query, read
 
 
 @attrs.frozen
@@ -143,28 +143,35 @@ def ask(question: Question, service: ServiceName, servers: Sequence[Server], edn
 
 def _ask_server(question: Question, service: ServiceName, server: Server, edns: int) -> _Try:
     """UDP; without EDNS if the server cannot do it (RFC 6891, 7); then TCP if it was cut."""
+    name, rdtype = question.name, question.rdtype
     offered: int | None = edns
-    came = yield from _send(question, service, server, offered)
-    if came.rcode in ("FORMERR", "BADVERS", "NOTIMP"):
+    came = yield Send(query(name, rdtype, edns=offered), server)
+    said = None if _goes_on(question, came) else _meaning(came, question, service, server)
+    if said is not None and said.rcode in ("FORMERR", "BADVERS", "NOTIMP"):
         offered = None
-        came = yield from _send(question, service, server, offered)
-    if isinstance(came, NoReply) or not came.truncated or not question.tcp:
-        return came
-    whole = yield from _send(question, service, server, offered, tcp=True)
-    if isinstance(whole, NoReply):
-        return attrs.evolve(came, no_tcp=whole.reason)
-    return whole
+        came = yield Send(query(name, rdtype, edns=offered), server)
+        said = None if _goes_on(question, came) else _meaning(came, question, service, server)
+    if said is not None:
+        return said
+    whole = _meaning(
+        (yield Send(query(name, rdtype, edns=offered), server, tcp=True)), question, service, server
+    )
+    if not isinstance(whole, NoReply):
+        return whole
+    # Only now is the part of any use.
+    said = _meaning(came, question, service, server)
+    return said if isinstance(said, NoReply) else attrs.evolve(said, no_tcp=whole.reason)
 
 
-def _send(
-    question: Question,
-    service: ServiceName,
-    server: Server,
-    edns: int | None,
-    *,
-    tcp: bool = False,
-) -> _Try:
-    came = yield Send(query(question.name, question.rdtype, edns=edns), server, tcp)
+def _goes_on(question: Question, came: bytes | NoReply) -> bool:
+    """Whether TCP is to bring the whole answer."""
+    return question.tcp and not isinstance(came, NoReply) and is_cut(came)
+
+
+def _meaning(
+    came: bytes | NoReply, question: Question, service: ServiceName, server: Server
+) -> Answer | NoReply:
+    """What the server said, if that may be believed."""
     if isinstance(came, NoReply):
         return came
     try:

@@ -10,13 +10,10 @@ import ipaddress
 import math
 import os
 import re
-import selectors
+import select
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
-
-import attrs
 
 from . import _aio_transport
 from ._clock import Clock
@@ -138,40 +135,48 @@ class Resolver:
         ``stop`` is asked now and then; once it is true the step ends as if time were over.
         """
         conversations = [_Conversation(asking) for asking in step.asks]
+        if not conversations:
+            return []
         waiting = collections.deque(conversations)
-        # Not the default, epoll: for a few sockets its own system calls cost more than they save.
-        with selectors.PollSelector() as selector:
-            going = _Going(selector, traffic, self.timeout, clock.now(), step.deadline)
-            try:
-                while True:
-                    if stop():
-                        going.end()
-                    while waiting and len(selector.get_map()) < AT_MOST_IN_FLIGHT:
-                        waiting.popleft().go_on(None, going)
-                    if not selector.get_map():
-                        return [conversation.reply for conversation in conversations]
-                    active: list[_Conversation] = [key.data for key in selector.get_map().values()]
-                    until = min(going.deadline, *(conversation.until for conversation in active))
-                    ready = selector.select(min(max(until - going.now, 0), _STOP_CHECK))
-                    going.now = clock.now()
-                    for key, _ in ready:
-                        key.data.receive(cast("socket.socket", key.fileobj), going)
-                    for conversation in active:
+        going = _Going(traffic, self.timeout, clock.now(), step.deadline)
+        try:
+            while True:
+                if stop():
+                    going.end()
+                while waiting and len(going.open) < AT_MOST_IN_FLIGHT:
+                    waiting.popleft().go_on(None, going)
+                if not going.open:
+                    return [conversation.reply for conversation in conversations]
+                until = min([conversation.until for conversation in going.open.values()])
+                until = min(until, going.deadline)
+                ready = going.wait(min(max(until - going.now, 0), _STOP_CHECK))
+                going.now = clock.now()
+                for number, _ in ready:
+                    going.open[number].receive(going)
+                if going.now >= until:
+                    for conversation in tuple(going.open.values()):
                         conversation.check_time(going)
-            finally:
-                for conversation in conversations:
-                    conversation.hang_up(going)
+        finally:
+            for conversation in tuple(going.open.values()):
+                conversation.hang_up(going)
 
 
-@attrs.define
 class _Going:
     """What the conversations of one round share."""
 
-    selector: selectors.BaseSelector
-    traffic: Traffic
-    timeout: float
-    now: float
-    deadline: float
+    def __init__(self, traffic: Traffic, timeout: float, now: float, deadline: float) -> None:
+        self.traffic = traffic
+        self.timeout = timeout
+        self.now = now
+        self.deadline = deadline
+        self.open: dict[int, _Conversation] = {}
+        """By the number of the socket that each has open."""
+        # Not epoll, nor a selector: for a few sockets that costs more than it saves.
+        self.sockets = select.poll()
+
+    def wait(self, seconds: float) -> list[tuple[int, int]]:
+        """The sockets that have something, after so long at most."""
+        return self.sockets.poll(math.ceil(seconds * 1000))
 
     def end(self) -> None:
         """Time is over at once."""
@@ -182,29 +187,31 @@ class _Conversation:
     """One question's generator, and the socket of what it is sending at the moment."""
 
     reply: Reply
+    _send: Send
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
         self._socket: socket.socket | None = None
         self._unsent = b""
-        self._received = bytearray()
-        self._send: Send
+        self._stream = _Stream()
         self.until = 0.0
         """When to give up waiting for what was sent."""
 
     def hang_up(self, going: _Going) -> None:
         """Closes the socket, if there is one."""
-        if self._socket is not None:
-            going.selector.unregister(self._socket)
-            self._socket.close()
-            self._socket = None
+        opened, self._socket = self._socket, None
+        if opened is not None:
+            number = opened.fileno()
+            del going.open[number]
+            going.sockets.unregister(number)
+            opened.close()
 
     def go_on(self, came: bytes | NoReply | None, going: _Going) -> None:
         """Hands over what came, and sends what is to be sent next."""
         while True:
             self.hang_up(going)
             try:
-                self._send = go_on(self._asking, came)
+                send = self._send = go_on(self._asking, came)
             except StopIteration as done:
                 self.reply = done.value
                 return
@@ -212,9 +219,9 @@ class _Conversation:
                 came = OUT_OF_TIME
                 continue
             self.until = min(going.now + going.timeout, going.deadline)
-            going.traffic.count(self._send)
+            going.traffic.count(send)
             try:
-                self._open(going.selector)
+                self._open(send, going)
             except OSError as error:
                 came = NoReply.because_of(error)
             else:
@@ -222,31 +229,34 @@ class _Conversation:
 
     def check_time(self, going: _Going) -> None:
         """Gives up a try whose time is over."""
-        if self._socket is None:
-            return
         if going.now >= going.deadline:
             self.go_on(OUT_OF_TIME, going)
         elif going.now >= self.until:
             self.go_on(NoReply.in_time(going.timeout), going)
 
-    def receive(self, opened: socket.socket, going: _Going) -> None:
+    def receive(self, going: _Going) -> None:
         """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
+        opened, send = self._socket, self._send
+        assert opened is not None  # noqa: S101 - for type checkers: it has something
         came: bytes | NoReply | None
         try:
-            if self._send.tcp:
-                came = self._receive_stream(opened, going.selector)
+            if not send.tcp:
+                came = opened.recv(65535)
+            elif self._unsent:
+                came = None
+                self._unsent = self._unsent[opened.send(self._unsent) :]
+                if not self._unsent:
+                    going.sockets.modify(opened, select.POLLIN)
             else:
-                wire = opened.recv(65535)
-                came = wire if is_reply(self._send.wire, wire) else None
+                came = self._stream.message(opened)
         except BlockingIOError:
-            came = None
+            return
         except OSError as error:
             came = NoReply.because_of(error)
-        if came is not None:
+        if isinstance(came, NoReply) or (came is not None and is_reply(send.wire, came)):
             self.go_on(came, going)
 
-    def _open(self, selector: selectors.BaseSelector) -> None:
-        send = self._send
+    def _open(self, send: Send, going: _Going) -> None:
         server = send.server
         family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
         kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
@@ -257,40 +267,45 @@ class _Conversation:
             opened.setblocking(False)
             if send.tcp:
                 self._unsent = len(send.wire).to_bytes(2, "big") + send.wire
-                self._received.clear()
+                self._stream = _Stream()
                 with contextlib.suppress(BlockingIOError):  # writable once it is connected
                     opened.connect((server.address, server.port))
-                selector.register(opened, selectors.EVENT_WRITE, self)
+                going.sockets.register(opened, select.POLLOUT)
             else:
                 opened.connect((server.address, server.port))  # others' datagrams are not seen
                 opened.send(send.wire)
-                selector.register(opened, selectors.EVENT_READ, self)
+                going.sockets.register(opened, select.POLLIN)
         except BaseException:
             opened.close()
             raise
         self._socket = opened
+        going.open[opened.fileno()] = self
 
-    def _receive_stream(
-        self, opened: socket.socket, selector: selectors.BaseSelector
-    ) -> bytes | NoReply | None:
-        """RFC 1035, 4.2.2: each message is preceded by its length; never more than that is read."""
-        if self._unsent:
-            self._unsent = self._unsent[opened.send(self._unsent) :]
-            if not self._unsent:
-                selector.modify(opened, selectors.EVENT_READ, self)
-            return None
-        came = opened.recv(self._end_of_message() - len(self._received))
-        if not came:
-            return HUNG_UP
-        self._received += came
-        if len(self._received) < 2 or len(self._received) < self._end_of_message():
-            return None
-        wire = bytes(self._received[2:])
-        self._received.clear()
-        return wire if is_reply(self._send.wire, wire) else None
 
-    def _end_of_message(self) -> int:
-        return 2 + int.from_bytes(self._received[:2], "big") if len(self._received) >= 2 else 2
+class _Stream:
+    """RFC 1035, 4.2.2: each message is preceded by its length; never more than that is read."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._missing = 2
+        self._in_message = False
+
+    def message(self, opened: socket.socket) -> bytes | NoReply:
+        """The next one; raises `BlockingIOError` if more has to come first."""
+        while True:
+            if self._missing:
+                came = opened.recv(self._missing)
+                if not came:
+                    return HUNG_UP
+                self._parts.append(came)
+                self._missing -= len(came)
+                continue
+            whole = b"".join(self._parts)
+            self._parts.clear()
+            self._in_message = not self._in_message
+            self._missing = int.from_bytes(whole, "big") if self._in_message else 2
+            if not self._in_message:
+                return whole
 
 
 class Watched:
