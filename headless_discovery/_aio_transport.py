@@ -21,7 +21,6 @@ from ._exchange import (
     Reply,
     Send,
     Traffic,
-    go_on,
 )
 from ._steps import Converse
 from ._wire import is_reply
@@ -62,14 +61,13 @@ async def converse(
 
 async def _hold(asking: Asking, going: _Going) -> Reply:
     """One conversation."""
-    came: bytes | NoReply | None = None
-    while True:
-        try:
-            send = go_on(asking, came)
-        except StopIteration as done:
-            reply: Reply = done.value
-            return reply
-        came = await _exchange(send, going)
+    try:
+        send = next(asking)
+        while True:
+            send = asking.send(await _exchange(send, going))
+    except StopIteration as done:
+        reply: Reply = done.value
+        return reply
 
 
 async def _exchange(send: Send, going: _Going) -> bytes | NoReply:

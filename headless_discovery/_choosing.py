@@ -33,6 +33,10 @@ class Choice:
     among: tuple[Endpoint, ...] = ()
 
 
+UNMADE = Choice()
+"""Holds at no time."""
+
+
 @attrs.frozen
 class _Seen:
     """What a choice follows from; the times apart."""
@@ -62,7 +66,7 @@ class Chooser:
         own = selecting.own_strategy
         self._sticky = strategy if isinstance(strategy, Sticky) and not own else Sticky()
         self._seen = _Seen((), (), (), ())
-        self._choice = Choice()
+        self._choice = UNMADE
 
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child, where other threads are gone."""
@@ -91,7 +95,7 @@ class Chooser:
 
     def _made(self, seen: _Seen, staying: tuple[Endpoint, ...]) -> Choice:
         if not seen.endpoints:
-            return Choice()
+            return UNMADE
         endpoints = staying
         if seen.aside:
             aside = set(seen.aside)

@@ -104,11 +104,6 @@ Reply = Answer | LookupFailed
 Asking = Generator[Send, bytes | NoReply, Reply]
 
 
-def go_on(asking: Asking, came: bytes | NoReply | None) -> Send:
-    """Goes on with what came; ``None`` starts it. Raises `StopIteration` with the reply."""
-    return next(asking) if came is None else asking.send(came)
-
-
 _Try = Generator[Send, bytes | NoReply, Answer | NoReply]
 
 

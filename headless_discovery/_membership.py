@@ -196,14 +196,9 @@ class Membership:
         self.due = now + self._pause(found.ttl)
         if departing:
             self.due = min(self.due, now + policy.confirm_after)
+        endpoints = _merged(members, departing) if departing else members
         return self._show(
-            Snapshot(
-                endpoints=_merged(members, departing) if departing else members,
-                departing=departing,
-                state=State.LIVE,
-                ttl=found.ttl,
-                answered_at=now,
-            )
+            State.LIVE, endpoints=endpoints, departing=departing, ttl=found.ttl, now=now
         )
 
     def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
@@ -237,10 +232,10 @@ class Membership:
 
     def _run_on(self, members: tuple[Endpoint, ...], asked: Asked) -> Run:
         run = self.run
-        if run is None or run.endpoints != members:
+        if run is None or not (run.endpoints is members or run.endpoints == members):
             return Run(members, asked)
         if asked.confirms(run.first, self._policy.confirm_after):
-            return attrs.evolve(run, confirmed_for=asked.at - run.first.at)
+            return Run(members, run.first, asked.at - run.first.at)
         return run
 
     def _current(
@@ -287,15 +282,7 @@ class Membership:
             self._forget(endpoint.identity)
         self._published = None
         self._grace = None
-        return self._show(
-            Snapshot(
-                state=State.EMPTY,
-                reason=str(empty.error),
-                error=empty.error,
-                ttl=empty.ttl,
-                answered_at=now,
-            )
-        )
+        return self._show(State.EMPTY, ttl=empty.ttl, now=now, error=empty.error)
 
     def _believes(self, asked: Asked) -> bool:
         """Whether an empty answer after a full one is believed by now."""
@@ -316,20 +303,33 @@ class Membership:
             and grace.confirmations >= policy.empty_confirmations
         )
 
-    def _show(self, new: Snapshot) -> Change | None:
+    def _show(
+        self,
+        state: State,
+        *,
+        endpoints: tuple[Endpoint, ...] = (),
+        departing: tuple[Endpoint, ...] = (),
+        ttl: float,
+        now: float,
+        error: DiscoveryError | None = None,
+    ) -> Change | None:
         """Keeps the old tuple if nothing changed, and counts the generation."""
         before = self.snapshot
-        endpoints = new.endpoints
-        changed = endpoints is not before.endpoints and not (
-            len(endpoints) == len(before.endpoints)
-            and all(map(operator.is_, endpoints, before.endpoints))
+        old = before.endpoints
+        changed = endpoints is not old and not (
+            len(endpoints) == len(old) and all(map(operator.is_, endpoints, old))
         )
-        if not changed:
-            endpoints = before.endpoints
-        self.snapshot = attrs.evolve(
-            new, endpoints=endpoints, generation=before.generation + changed
+        self.snapshot = Snapshot(
+            endpoints=endpoints if changed else old,
+            departing=departing,
+            state=state,
+            reason=None if error is None else str(error),
+            error=error,
+            ttl=ttl,
+            answered_at=now,
+            generation=before.generation + changed,
         )
-        return difference(before.endpoints, self.snapshot) or None
+        return difference(old, self.snapshot) if changed else None
 
     def _pause(self, ttl: float) -> float:
         policy = self._policy

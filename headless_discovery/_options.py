@@ -18,6 +18,7 @@ from ._surroundings import Surroundings
 from ._transport import Resolver, parse_address
 
 _T = TypeVar("_T")
+_POLICY = Policy()
 
 
 class PeersArguments(TypedDict, total=False):
@@ -78,7 +79,7 @@ def check_selecting(
     chance = random.Random() if rng is None else _is_a("rng", rng, random.Random)
     return Selecting(
         strategy=strategy_from(strategy, chance),
-        policy=Policy() if policy is None else _is_a("policy", policy, Policy),
+        policy=_POLICY if policy is None else _is_a("policy", policy, Policy),
         clock=Clock() if clock is None else _is_a("clock", clock, Clock),
         rng=chance,
         own_strategy=not isinstance(strategy, str),

@@ -152,9 +152,11 @@ class _Flights:
     def converse(self, step: Converse, until: float) -> Sequence[Reply]:
         """Over the resolver's wire; given up as soon as the store is closed."""
         store, clock = self.store, self.clock
-        limited = Converse(step.asks, min(step.deadline, until))
-        replies = store.resolver.converse(limited, clock, store.traffic, lambda: store.closed)
-        if until < step.deadline and clock.now() >= until:
+        hurried = until < step.deadline
+        if hurried:
+            step = Converse(step.asks, until)
+        replies = store.resolver.converse(step, clock, store.traffic, lambda: store.closed)
+        if hurried and clock.now() >= until:
             raise _GaveUpError
         return replies
 

@@ -14,13 +14,12 @@ import enum
 import itertools
 import operator
 import socket  # for inet_pton alone
-from collections.abc import Generator, Iterable, KeysView, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Generator, Iterable, Iterator, KeysView, Mapping, Sequence
 from typing import Literal
 
 import attrs
 
-from ._endpoint import Endpoint, all_dashed, dashed
+from ._endpoint import Endpoint, all_dashed, dashed, endpoints_of
 from ._errors import IncompleteAnswer, LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
 from ._exchange import Question, Reply, incomplete
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
@@ -32,6 +31,13 @@ Records = Literal["auto", "address"]
 FAMILIES: tuple[Family, ...] = ("prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6", "any")
 RECORDS: tuple[Records, ...] = ("auto", "address")
 
+_TYPES: Mapping[Family, tuple[Type, ...]] = {
+    "prefer-ipv4": (Type.A, Type.AAAA),
+    "prefer-ipv6": (Type.AAAA, Type.A),
+    "ipv4": (Type.A,),
+    "ipv6": (Type.AAAA,),
+    "any": (Type.A, Type.AAAA),
+}
 _AT_ONCE = 500
 """Endpoints that are made without a pause."""
 _WELL_BELOW = 0.5
@@ -48,23 +54,20 @@ class Wanted:
     family: Family = "prefer-ipv4"
     records: Records = "auto"
 
-    @property
-    def name(self) -> str:
-        """Where the pods of the port are: rows of the port's own name, or of the Service."""
+    name: str = attrs.field(init=False, eq=False, repr=False)
+    """Where the pods of the port are: rows of the port's own name, or of the Service."""
+    types: tuple[Type, ...] = attrs.field(init=False, eq=False, repr=False)
+    """The address types to ask for, the preferred one first."""
+
+    @name.default
+    def _name_of_pods(self) -> str:
         if isinstance(self.port, str):
             return f"_{self.port}._{self.protocol}.{self.service}"
         return str(self.service)
 
-    @property
-    def types(self) -> tuple[Type, ...]:
-        """The address types to ask for, the preferred one first."""
-        return {
-            "prefer-ipv4": (Type.A, Type.AAAA),
-            "prefer-ipv6": (Type.AAAA, Type.A),
-            "ipv4": (Type.A,),
-            "ipv6": (Type.AAAA,),
-            "any": (Type.A, Type.AAAA),
-        }[self.family]
+    @types.default
+    def _types_of_family(self) -> tuple[Type, ...]:
+        return _TYPES[self.family]
 
     @property
     def needed(self) -> Type | None:
@@ -112,6 +115,8 @@ class Memory:
     """How many addresses there were when SRV did not fit; 0 until they are counted."""
     answers: dict[Type, Answer] = attrs.field(factory=dict)
     """The last answers about `Wanted.name`, so that equal records are recognised."""
+    owned: tuple[tuple[str, int], ...] = ()
+    """The last SRV records whose targets were seen to be pods of the Service."""
     made: "_Made | None" = None
     """What the last lookup found, and from what, if it found all there is."""
     in_use: Type | None = None
@@ -165,7 +170,7 @@ def lookup(wanted: Wanted, memory: Memory) -> Lookup:
 def _by_services(wanted: Wanted, memory: Memory, made: _Made | None) -> Lookup:
     [reply] = yield [memory.question(wanted, Type.SRV)]
     memory.learn(Type.SRV, reply)
-    answer = _services(wanted, reply)
+    answer = _services(wanted, memory, reply)
     if answer.truncated:
         # Noted at once: should the rest not come in time, the next lookup starts with that.
         memory.too_large = 0
@@ -185,9 +190,7 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, answer.ttl)
-    ports: dict[str, set[int]] = {}
-    for target, number in answer.services:
-        ports.setdefault(target, set()).update({number} - {0})  # kube-dns: 0 is no port
+    ports = _numbers(answer.services)
     members = {target: answer.glue.get(target, ()) for target in ports}
     ttl = answer.ttl
     bare = [target for target, addresses in members.items() if not addresses]
@@ -264,18 +267,20 @@ def _by_addresses(
     for question, reply in zip(questions, replies, strict=True):
         memory.learn(question.rdtype, reply)
     if port_missing:
-        services = _services(wanted, replies.pop())
+        services = _services(wanted, memory, replies.pop())
         if services.services and not services.truncated:  # it fits again, and says it all
             memory.too_large = None
             return (yield from _from_services(wanted, memory, made, services))
-    published, ttl = yield from _published(wanted, memory, replies, services)
-    _remember_size(memory, len(published))
-    basis: tuple[object, ...] = tuple(memory.addresses.get(each, ()) for each in wanted.types)
+    ttl = yield from _take_in(wanted, memory, replies, services)
+    families = [memory.addresses.get(rdtype, ()) for rdtype in wanted.types]
+    basis: tuple[object, ...] = tuple(families)
     if services is not None and services.services:
         basis += (services.services, services.glue)
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, ttl)
+    published = dict.fromkeys(itertools.chain(*families)).keys()
+    _remember_size(memory, len(published))
     for learnt in (memory.names, memory.origins):
         for address in learnt.keys() - published:
             del learnt[address]
@@ -288,7 +293,7 @@ def _by_addresses(
             for name in names[address]:
                 members[name] = (*members.get(name, ()), address)
     number = _common_port(wanted, services)
-    ports = dict.fromkeys(members, {number} if number else set())
+    ports = dict.fromkeys(members, (number,) if number else ())
     yield from _pause(len(members))
     kept = _of_family(wanted, memory, members)
     found = yield from _found(wanted, kept, ports, ttl)
@@ -296,36 +301,37 @@ def _by_addresses(
     return found
 
 
-def _published(
+def _take_in(
     wanted: Wanted, memory: Memory, replies: Sequence[Reply], services: Answer | None
-) -> Generator[list[Question], Sequence[Reply], tuple[Published, int]]:
-    """The published addresses of all families asked, and the smallest TTL."""
-    by_type = dict(zip(wanted.types, replies, strict=True))
-    answers = {rdtype: reply for rdtype, reply in by_type.items() if isinstance(reply, Answer)}
-    for rdtype, answer in answers.items():
-        _check_headless(wanted, answer)
-        if answer.truncated:
-            raise _StopError(Unknown(incomplete(Question(wanted.name, rdtype), answer)))
-    if not any(answer.addresses for answer in answers.values()):
-        raise _StopError((yield from _nobody(wanted, memory, by_type, services)))
-    for rdtype, reply in by_type.items():
+) -> Generator[list[Question], Sequence[Reply], int]:
+    """Takes over the published addresses of all families asked; the smallest TTL."""
+    ttls: list[int] = []
+    for rdtype, reply in zip(wanted.types, replies, strict=True):
+        if isinstance(reply, Answer):
+            if reply.alias is not None:
+                _check_headless(wanted, reply)
+            if reply.truncated:
+                raise _StopError(Unknown(incomplete(Question(wanted.name, rdtype), reply)))
+            if reply.addresses:
+                ttls.append(reply.ttl)
+    if not ttls:
+        raise _StopError((yield from _nobody(wanted, memory, replies, services)))
+    for rdtype, reply in zip(wanted.types, replies, strict=True):
         if isinstance(reply, Answer):
             # NXDOMAIN beside another family's addresses is an old cache's: it says nothing.
-            if not reply.no_such_name:
+            if reply.addresses or not reply.no_such_name:
                 memory.addresses[rdtype] = reply.addresses
         elif wanted.needed is rdtype and not memory.addresses.get(rdtype):
             raise _StopError(Unknown(reply))
-    families = [memory.addresses.get(rdtype, ()) for rdtype in wanted.types]
-    published = dict.fromkeys(itertools.chain(*families))
-    return published.keys(), min(answer.ttl for answer in answers.values() if answer.addresses)
+    return min(ttls)
 
 
 def _nobody(
-    wanted: Wanted, memory: Memory, by_type: Mapping[Type, Reply], services: Answer | None
+    wanted: Wanted, memory: Memory, replies: Sequence[Reply], services: Answer | None
 ) -> Lookup:
     """What it means that no address came."""
-    answers = [reply for reply in by_type.values() if isinstance(reply, Answer)]
-    failures = [reply for reply in by_type.values() if not isinstance(reply, Answer)]
+    answers = [reply for reply in replies if isinstance(reply, Answer)]
+    failures = [reply for reply in replies if not isinstance(reply, Answer)]
     no_such_name = any(answer.no_such_name for answer in answers)
     if failures and not no_such_name:
         return Unknown(failures[0])
@@ -430,7 +436,7 @@ def _dashed_members(
         )
     below = f".{wanted.service}"
     labels = all_dashed(published)
-    return {label + below: (each,) for label, each in zip(labels, published, strict=True)}
+    return dict(zip([label + below for label in labels], zip(published), strict=True))
 
 
 def _confirm_dashed(
@@ -522,23 +528,26 @@ def _diagnose(wanted: Wanted, *negatives: Answer) -> Lookup:
 # What the answers mean.
 
 
-def _services(wanted: Wanted, reply: Reply) -> Answer:
+def _services(wanted: Wanted, memory: Memory, reply: Reply) -> Answer:
     """An SRV answer that speaks of this Service's pods."""
     if not isinstance(reply, Answer):
         raise _StopError(Unknown(reply))
+    if reply.services is memory.owned and reply.alias is None:  # seen before
+        return reply
     _check_headless(wanted, reply)
-    for target, _ in reply.services:
-        if not wanted.service.owns(target):
-            raise _StopError(
-                Unknown(
-                    LookupFailed(
-                        f"asked for {wanted.name}. SRV and got the target {target}, which is not "
-                        f"a host name below {wanted.service}: is cluster_domain right?",
-                        rcode=reply.rcode,
-                        name=wanted.name,
-                    )
+    foreign = wanted.service.foreign(target for target, _ in reply.services)
+    if foreign is not None:
+        raise _StopError(
+            Unknown(
+                LookupFailed(
+                    f"asked for {wanted.name}. SRV and got the target {foreign}, which is not "
+                    f"a host name below {wanted.service}: is cluster_domain right?",
+                    rcode=reply.rcode,
+                    name=wanted.name,
                 )
             )
+        )
+    memory.owned = reply.services
     return reply
 
 
@@ -587,29 +596,47 @@ def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
     )
 
 
+def _numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, tuple[int, ...]]:
+    """The port numbers of each SRV target, the lowest first; kube-dns's 0 is no port."""
+    numbers = dict(services)
+    if len(numbers) == len(services) and all(numbers.values()):  # nearly always
+        return dict(zip(numbers, zip(numbers.values()), strict=True))
+    several: dict[str, set[int]] = {}
+    for target, number in services:
+        several.setdefault(target, set()).update({number} - {0})
+    return {target: tuple(sorted(found)) for target, found in several.items()}
+
+
 def _found(
-    wanted: Wanted, members: Members, ports: Mapping[str, AbstractSet[int]], ttl: int
+    wanted: Wanted, members: Members, ports: Mapping[str, tuple[int, ...]], ttl: int
 ) -> Generator[list[Question], Sequence[Reply], Found]:
-    # One port number for each pod and all is well; several mean that the Service has several.
-    one_port = all(len(numbers) < 2 for numbers in ports.values())
+    names = sorted(members)
+    given = "" if wanted.port is None else str(wanted.port)
+    asked_for = [given] * len(names)
+    numbers: list[int | None]
+    if isinstance(wanted.port, int):
+        numbers = [wanted.port] * len(names)
+    elif max(map(len, ports.values())) < 2:
+        # One port number for each pod and all is well.
+        numbers = [next(iter(ports[name]), None) for name in names]
+    elif wanted.port is None:
+        # Several mean that the Service has several.
+        numbers = [None] * len(names)
+    else:
+        several = sorted(
+            # The lowest number is the port asked for; further ones are told from it.
+            (name, given if rank == 0 else f"{given}:{number}", number)
+            for name in names
+            for rank, number in enumerate(ports[name] or (None,))
+        )
+        names, asked_for, numbers = map(list, zip(*several, strict=True))
     endpoints: list[Endpoint] = []
-    given = str(wanted.port)
-    for number_made, name in enumerate(sorted(members)):
-        if number_made % _AT_ONCE == 0:
-            yield from _pause(len(members))
-        addresses = members[name]
-        if isinstance(wanted.port, int):
-            endpoints.append(Endpoint(name, addresses, wanted.port, identity=(name, given)))
-        elif wanted.port is None:
-            number = next(iter(ports[name]), None) if one_port else None
-            endpoints.append(Endpoint(name, addresses, number, identity=(name, "")))
-        else:
-            for rank, port in enumerate(sorted(ports[name]) or [None]):
-                # The lowest number is the port asked for; further ones are told from it.
-                asked_for = wanted.port if rank == 0 else f"{wanted.port}:{port}"
-                endpoints.append(Endpoint(name, addresses, port, identity=(name, asked_for)))
-    if not one_port:
-        endpoints.sort(key=lambda endpoint: endpoint.identity)
+    for at in range(0, len(names), _AT_ONCE):
+        yield from _pause(len(members))
+        part = slice(at, at + _AT_ONCE)
+        addresses = [members[name] for name in names[part]]
+        identities = zip(names[part], asked_for[part], strict=True)
+        endpoints += endpoints_of(names[part], addresses, numbers[part], identities)
     return Found(tuple(endpoints), ttl)
 
 
@@ -619,18 +646,16 @@ def _pause(size: int) -> Generator[list[Question], Sequence[Reply], None]:
         yield []
 
 
-def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, tuple[str, ...]]) -> Members:
+def _of_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
     """The addresses that the caller wants, the preferred family first, the lowest first."""
     types = wanted.types
-    kept: Members = dict(members)
-    sixes = {family is Type.AAAA for family in types}
-    for name in [
-        # Most have one address, of a family that is wanted: they stay as they are.
-        name
-        for name, found in members.items()
-        if len(found) != 1 or (":" in found[0]) not in sixes
-    ]:
-        addresses = kept.pop(name)
+    if Type.A in types and _have_one_ipv4_each(members):
+        # Nearly always: there is nothing to rank, and nobody to leave out.
+        if memory.in_use is not Type.A and any(_dashed_of(members, Type.A)):
+            memory.in_use = Type.A
+        return members
+    kept: Members = {}
+    for name, addresses in members.items():
         ranked = sorted(
             (types.index(family), _packed(address), address)
             for address in addresses
@@ -641,6 +666,11 @@ def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, tuple[str, 
     return _one_family(wanted, memory, kept) if wanted.family.startswith("prefer") else kept
 
 
+def _have_one_ipv4_each(members: Members) -> bool:
+    text = " ".join(itertools.chain.from_iterable(members.values()))
+    return ":" not in text and text.count(" ") + 1 == len(members) and all(members.values())
+
+
 def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
     """A dual-stack Deployment publishes each pod twice, under two dashed names.
 
@@ -648,18 +678,22 @@ def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
     in use and still has half as many. A pod with a host name has both under one name, and stays.
     """
     preferred, other = wanted.types
-    by_family: dict[Type, list[str]] = {preferred: [], other: []}
+    ours, others = set(_dashed_of(members, preferred)), set(_dashed_of(members, other))
+    in_use = memory.in_use is preferred
+    enough = 2 * len(ours) >= len(others) if in_use else len(ours) >= len(others)
+    if ours or others:
+        memory.in_use = preferred if enough else other
+    left_out = others if enough else ours
+    return {name: addresses for name, addresses in members.items() if name not in left_out}
+
+
+def _dashed_of(members: Members, rdtype: Type) -> Iterator[str]:
+    """The names that are a dashed address of that family."""
     for name, addresses in members.items():
         label = name.partition(".")[0]
         for address in addresses:
-            if label == dashed(address):
-                by_family[_family(address)].append(name)
-    count, count_other = len(by_family[preferred]), len(by_family[other])
-    enough = 2 * count >= count_other if memory.in_use is preferred else count >= count_other
-    if count or count_other:
-        memory.in_use = preferred if enough else other
-    left_out = set(by_family[other if enough else preferred])
-    return {name: addresses for name, addresses in members.items() if name not in left_out}
+            if _family(address) is rdtype and label == dashed(address):
+                yield name
 
 
 def _family(address: str) -> Type:

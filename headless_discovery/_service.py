@@ -3,7 +3,9 @@
 It knows the grammar of names and nothing of DNS messages.
 """
 
+import itertools
 import re
+from collections.abc import Iterable
 from typing import Self
 
 import attrs
@@ -14,6 +16,8 @@ from ._surroundings import NAMESPACE_FILE, Surroundings
 DEFAULT_DOMAIN = "cluster.local"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LONGEST_LABEL = 63
+_LABEL_BELOW = re.compile(r"[a-z0-9_-]*")
 _LABELS_BELOW = re.compile(r"([a-z0-9_-]{1,63}\.)+")
 _LONGEST_PORT = 62  # it is asked for as a label that starts with an underscore
 _LONGEST_BELOW = len(f"_{'p' * _LONGEST_PORT}._sctp.")  # a pod's own label is shorter
@@ -27,6 +31,11 @@ class ServiceName:
     service: str
     namespace: str
     domain: str = DEFAULT_DOMAIN
+    _text: str = attrs.field(init=False, eq=False, repr=False)
+
+    @_text.default
+    def _full(self) -> str:
+        return f"{self.service}.{self.namespace}.svc.{self.domain}"
 
     def __attrs_post_init__(self) -> None:
         _check_label("service", self.service)
@@ -85,7 +94,7 @@ class ServiceName:
 
     def __str__(self) -> str:
         """The full name, without the final dot."""
-        return f"{self.service}.{self.namespace}.svc.{self.domain}"
+        return self._text
 
     def owns(self, name: str) -> bool:
         """Whether a name (lower case, no final dot) may be that of one of this Service's pods.
@@ -93,8 +102,23 @@ class ServiceName:
         Only labels of letters, digits, dashes and underscores: what else a server may send is no
         host name, and could not be asked for as it is written.
         """
-        below = name.removesuffix(str(self))
+        below = name.removesuffix(self._text)
         return below != name and _LABELS_BELOW.fullmatch(below) is not None
+
+    def foreign(self, names: Iterable[str]) -> str | None:
+        """The first of the names that it does not own, if there is one; thousands at once."""
+        names = list(names)
+        suffix = f".{self._text}"
+        labels = [name[: -len(suffix)] for name in names]
+        if (
+            # Nearly always: one label each. What else there may be is looked at by itself.
+            all(map(str.endswith, names, itertools.repeat(suffix)))
+            and all(labels)
+            and max(map(len, labels), default=0) <= _LONGEST_LABEL
+            and _LABEL_BELOW.fullmatch("".join(labels)) is not None
+        ):
+            return None
+        return next((name for name in names if not self.owns(name)), None)
 
     def serves(self, owner: str) -> bool:
         """Whether an SOA's owner shows that the server speaks for this cluster's domain."""

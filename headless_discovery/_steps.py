@@ -15,7 +15,6 @@ from ._questions import Lookup
 from ._service import ServiceName
 
 _T = TypeVar("_T")
-_Yield = TypeVar("_Yield")
 
 
 @attrs.frozen
@@ -30,13 +29,6 @@ class Converse:
 Steps = Generator[Converse, Sequence[Reply], _T]
 
 
-def resume(
-    going: Generator[_Yield, Sequence[Reply], object], replies: Sequence[Reply] | None
-) -> _Yield:
-    """Goes on with the replies; ``None`` starts it. Raises `StopIteration` with the result."""
-    return next(going) if replies is None else going.send(replies)
-
-
 def steps_of(
     lookup: Lookup,
     service: ServiceName,
@@ -45,39 +37,35 @@ def steps_of(
     deadline: float,
 ) -> Steps[Outcome]:
     """The lookup's questions, each put to the name servers."""
-    replies: Sequence[Reply] | None = None
-    while True:
-        try:
-            questions = resume(lookup, replies)
-        except StopIteration as done:
-            outcome: Outcome = done.value
-            return outcome
-        replies = yield Converse(
-            [ask(question, service, servers, edns) for question in questions], deadline
-        )
+    try:
+        questions = next(lookup)
+        while True:
+            asks = [ask(question, service, servers, edns) for question in questions]
+            questions = lookup.send((yield Converse(asks, deadline)))
+    except StopIteration as done:
+        outcome: Outcome = done.value
+        return outcome
 
 
 def carry_out(steps: Steps[_T], converse: Callable[[Converse], Sequence[Reply]]) -> _T:
     """Carries the steps out, blocking."""
-    replies: Sequence[Reply] | None = None
-    while True:
-        try:
-            step = resume(steps, replies)
-        except StopIteration as done:
-            result: _T = done.value
-            return result
-        replies = converse(step)
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(converse(step))
+    except StopIteration as done:
+        result: _T = done.value
+        return result
 
 
 async def carry_out_async(
     steps: Steps[_T], converse: Callable[[Converse], Awaitable[Sequence[Reply]]]
 ) -> _T:
     """Carries the steps out, awaiting."""
-    replies: Sequence[Reply] | None = None
-    while True:
-        try:
-            step = resume(steps, replies)
-        except StopIteration as done:
-            result: _T = done.value
-            return result
-        replies = await converse(step)
+    try:
+        step = next(steps)
+        while True:
+            step = steps.send(await converse(step))
+    except StopIteration as done:
+        result: _T = done.value
+        return result

@@ -14,9 +14,9 @@ from collections.abc import Container, Iterable, Sequence
 
 import attrs
 
-from ._choosing import Choice, Chooser
+from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Change, Endpoint, Snapshot, State, difference
+from ._endpoint import Endpoint, Snapshot, State
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -52,7 +52,7 @@ class Store:
         """The lookup that goes on, if one does."""
         self.traffic = Traffic()
         self._membership = Membership(selecting.policy, selecting.rng)
-        self.choice = Choice()
+        self.choice = UNMADE
         """What `pick` chooses from, and by; it holds until `Choice.until`."""
         self._memory = Memory()
         self._own_addresses: tuple[str, ...] | None = None
@@ -223,19 +223,18 @@ class Store:
 
     # A lookup.
 
-    def steps(self) -> Steps[Change | None]:
-        """One lookup, from asking to believing; returns what changed, or ``None`` once closed."""
+    def steps(self) -> Steps[None]:
+        """One lookup, from asking to believing."""
         asked_at = self.clock.now()
         outcome = yield from self._outcome(asked_at)
         if self.closed:
-            return None
+            return
         now = self.clock.now()
         with self._lock:
             self._membership.learn(outcome, asked_at, now)
             before = self.snapshot
             self._see()
         self._note(outcome, before, now)
-        return difference(before.endpoints, self.snapshot)
 
     def gave_up(self) -> None:
         """The steps were left before they came to an outcome."""
@@ -268,9 +267,9 @@ class Store:
         """Takes over what the membership knows now."""
         full, finding = self._membership.snapshot, self.finding
         own = self.sight.own
-        looked_at = (full.endpoints, self._own_addresses)
-        if not all(map(operator.is_, looked_at, self._looked_at)):
-            self._looked_at = looked_at
+        endpoints, addresses = self._looked_at
+        if full.endpoints is not endpoints or self._own_addresses is not addresses:
+            self._looked_at = full.endpoints, self._own_addresses
             own = ()
             if finding is not None and self._own_addresses:
                 hostname = finding.resolver.own_hostname()
@@ -278,7 +277,7 @@ class Store:
         shown = full if finding is None or finding.include_self else self._without(own, full)
         self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
         self._chooser.ejection.see(shown.endpoints)
-        self.choice = Choice()  # made when somebody wants it: at thousands it takes its time
+        self.choice = UNMADE  # until somebody wants it: at thousands it takes its time
 
     def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
         """The membership's snapshot; its state is that of the answer before leaving out."""

@@ -28,7 +28,6 @@ from ._exchange import (
     Send,
     Server,
     Traffic,
-    go_on,
 )
 from ._steps import Converse
 from ._surroundings import RESOLV_CONF, ResolvConf, Surroundings, read_text
@@ -188,12 +187,12 @@ class _Conversation:
 
     reply: Reply
     _send: Send
+    _stream: "_Stream"
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
         self._socket: socket.socket | None = None
         self._unsent = b""
-        self._stream = _Stream()
         self.until = 0.0
         """When to give up waiting for what was sent."""
 
@@ -211,13 +210,15 @@ class _Conversation:
         while True:
             self.hang_up(going)
             try:
-                send = self._send = go_on(self._asking, came)
+                asking = self._asking
+                send = next(asking) if came is None else asking.send(came)
             except StopIteration as done:
                 self.reply = done.value
                 return
             if going.now >= going.deadline:
                 came = OUT_OF_TIME
                 continue
+            self._send = send
             self.until = min(going.now + going.timeout, going.deadline)
             going.traffic.count(send)
             try:

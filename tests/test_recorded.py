@@ -1,7 +1,6 @@
 """Lookups on replies that the real CoreDNS gave: what is made of them, state by state."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import dns.rdatatype
 import pytest
 
 from headless_discovery._errors import NoSuchPort, NotHeadless
-from headless_discovery._exchange import NoReply, Question, Reply, Send, Server, ask, go_on
+from headless_discovery._exchange import NoReply, Question, Reply, Send, Server, ask
 from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._questions import Memory, Wanted, lookup
 from headless_discovery._service import ServiceName
-from headless_discovery._steps import resume
 from headless_discovery._wire import Answer, is_reply, read
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -53,28 +51,26 @@ class Tape:
 
     def answer(self, question: Question, service: ServiceName) -> Reply:
         asking = ask(question, service, [SERVER], 1232)
-        came: bytes | NoReply | None = None
-        while True:
-            try:
-                send = go_on(asking, came)
-            except StopIteration as done:
-                reply: Reply = done.value
-                return reply
-            came = self.send(send)
+        try:
+            send = next(asking)
+            while True:
+                send = asking.send(self.send(send))
+        except StopIteration as done:
+            reply: Reply = done.value
+            return reply
 
 
 def look_up(state: str, service: str = "web", **wanted: Any) -> tuple[Outcome, list[str]]:
     name = ServiceName(service, state)
     tape = Tape(state)
     going = lookup(Wanted(name, **wanted), Memory())
-    replies: Sequence[Reply] | None = None
-    while True:
-        try:
-            questions = resume(going, replies)
-        except StopIteration as done:
-            outcome: Outcome = done.value
-            return outcome, tape.asked
-        replies = [tape.answer(question, name) for question in questions]
+    try:
+        questions = next(going)
+        while True:
+            questions = going.send([tape.answer(question, name) for question in questions])
+    except StopIteration as done:
+        outcome: Outcome = done.value
+        return outcome, tape.asked
 
 
 def found(outcome: Outcome) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from .._async import Bell, library
 from .._clock import Clock, Work
 from .._exchange import Reply
-from .._steps import Converse, resume
+from .._steps import Converse
 
 _Going = Generator[Converse, Sequence[Reply], object]
 _FOR_EVER = 86_400.0
@@ -232,7 +232,7 @@ class _Background:
     def _go(self, steps: _Going, replies: Sequence[Reply] | None) -> None:
         while True:
             try:
-                step = resume(steps, replies)
+                step = next(steps) if replies is None else steps.send(replies)
                 replies, took = self._work.foretell(step)
             except StopIteration:
                 self._work.end()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._clock import Clock
-from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Server, Traffic, go_on
+from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server, Traffic
 from .._steps import Converse
 from .._surroundings import ResolvConf, Surroundings
 from .._transport import Resolver
@@ -91,20 +91,24 @@ class FakeResolver(Resolver):
 
     def _ask(self, asking: Asking, room: float, traffic: Traffic) -> tuple[Reply, float]:
         took = 0.0
-        came: bytes | NoReply | None = None
-        while True:
-            try:
-                send = go_on(asking, came)
-            except StopIteration as done:
-                reply: Reply = done.value
-                return reply, min(took, room)
-            if took >= room:
-                came = OUT_OF_TIME
-                continue
-            traffic.count(send)
-            wire = self._cluster.answer(send.wire, tcp=send.tcp)
-            if wire is not None and is_reply(send.wire, wire):
-                came = wire
-            else:
-                took += self.timeout
-                came = OUT_OF_TIME if took >= room else NoReply.in_time(self.timeout)
+        try:
+            send = next(asking)
+            while True:
+                came: bytes | NoReply = OUT_OF_TIME
+                if took < room:
+                    came, seconds = self._exchange(send, traffic)
+                    took += seconds
+                    if isinstance(came, NoReply) and took >= room:
+                        came = OUT_OF_TIME
+                send = asking.send(came)
+        except StopIteration as done:
+            reply: Reply = done.value
+            return reply, min(took, room)
+
+    def _exchange(self, send: Send, traffic: Traffic) -> tuple[bytes | NoReply, float]:
+        """What comes back, and how long it takes."""
+        traffic.count(send)
+        wire = self._cluster.answer(send.wire, tcp=send.tcp)
+        if wire is not None and is_reply(send.wire, wire):
+            return wire, 0.0
+        return NoReply.in_time(self.timeout), self.timeout
