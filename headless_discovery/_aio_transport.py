@@ -1,4 +1,4 @@
-"""Conversations with name servers over the sockets of asyncio or trio. The twin of `_transport`.
+"""Conversations with name servers over asyncio's or trio's sockets. The twin of `_sync_transport`.
 
 What to send, whom to ask next and what a reply means is decided in `_exchange`; here bytes go out
 and come in, and time runs out. Importing this loads neither asyncio nor trio.
@@ -88,7 +88,7 @@ async def _exchange(send: Send, going: _Going) -> bytes | NoReply:
 
 
 async def _over_udp(send: Send) -> bytes:
-    # A new socket for each message, and connected: see `_transport`.
+    # A new socket for each message, and connected: see `_sync_transport`.
     async with await sockets().make_socket(
         _family(send), socket.SOCK_DGRAM, destination=(send.server.address, send.server.port)
     ) as opened:

@@ -1,42 +1,27 @@
-"""Resolver: sockets, and which name servers to use. It carries steps out and decides nothing.
+"""Resolver: which name servers to use, and the limits of a lookup. It decides nothing else.
 
 What to send, whom to ask next and what a reply means is decided in `_exchange` and `_questions`;
-here bytes go out and come in, and time runs out.
+sockets are in `_sync_transport` and its twin `_aio_transport`.
 """
 
-import collections
 import contextlib
 import ipaddress
 import math
 import os
 import re
-import select
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _aio_transport
+from . import _aio_transport, _sync_transport
 from ._clock import Clock
 from ._errors import ConfigurationError
-from ._exchange import (
-    AT_MOST_IN_FLIGHT,
-    HUNG_UP,
-    OUT_OF_TIME,
-    Asking,
-    NoReply,
-    Reply,
-    Send,
-    Server,
-    Traffic,
-)
+from ._exchange import Reply, Server, Traffic
 from ._steps import Converse
 from ._surroundings import RESOLV_CONF, ResolvConf, Surroundings, read_text
-from ._wire import is_reply
 
 NAMESERVER_VARIABLE = "HEADLESS_DISCOVERY_NAMESERVER"
 _DNS_PORT = 53
-_STOP_CHECK = 0.05
-"""Seconds: how soon a lookup under way notices that nobody wants it any more."""
 
 
 class Resolver:
@@ -133,180 +118,7 @@ class Resolver:
 
         ``stop`` is asked now and then; once it is true the step ends as if time were over.
         """
-        conversations = [_Conversation(asking) for asking in step.asks]
-        if not conversations:
-            return []
-        waiting = collections.deque(conversations)
-        going = _Going(traffic, self.timeout, clock.now(), step.deadline)
-        try:
-            while True:
-                if stop():
-                    going.end()
-                while waiting and len(going.open) < AT_MOST_IN_FLIGHT:
-                    waiting.popleft().go_on(None, going)
-                if not going.open:
-                    return [conversation.reply for conversation in conversations]
-                until = min([conversation.until for conversation in going.open.values()])
-                until = min(until, going.deadline)
-                ready = going.wait(min(max(until - going.now, 0), _STOP_CHECK))
-                going.now = clock.now()
-                for number, _ in ready:
-                    going.open[number].receive(going)
-                if going.now >= until:
-                    for conversation in tuple(going.open.values()):
-                        conversation.check_time(going)
-        finally:
-            for conversation in tuple(going.open.values()):
-                conversation.hang_up(going)
-
-
-class _Going:
-    """What the conversations of one round share."""
-
-    def __init__(self, traffic: Traffic, timeout: float, now: float, deadline: float) -> None:
-        self.traffic = traffic
-        self.timeout = timeout
-        self.now = now
-        self.deadline = deadline
-        self.open: dict[int, _Conversation] = {}
-        """By the number of the socket that each has open."""
-        # Not epoll, nor a selector: for a few sockets that costs more than it saves.
-        self.sockets = select.poll()
-
-    def wait(self, seconds: float) -> list[tuple[int, int]]:
-        """The sockets that have something, after so long at most."""
-        return self.sockets.poll(math.ceil(seconds * 1000))
-
-    def end(self) -> None:
-        """Time is over at once."""
-        self.deadline = min(self.deadline, self.now)
-
-
-class _Conversation:
-    """One question's generator, and the socket of what it is sending at the moment."""
-
-    reply: Reply
-    _send: Send
-    _stream: "_Stream"
-
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
-        self._socket: socket.socket | None = None
-        self._unsent = b""
-        self.until = 0.0
-        """When to give up waiting for what was sent."""
-
-    def hang_up(self, going: _Going) -> None:
-        """Closes the socket, if there is one."""
-        opened, self._socket = self._socket, None
-        if opened is not None:
-            number = opened.fileno()
-            del going.open[number]
-            going.sockets.unregister(number)
-            opened.close()
-
-    def go_on(self, came: bytes | NoReply | None, going: _Going) -> None:
-        """Hands over what came, and sends what is to be sent next."""
-        while True:
-            self.hang_up(going)
-            try:
-                asking = self._asking
-                send = next(asking) if came is None else asking.send(came)
-            except StopIteration as done:
-                self.reply = done.value
-                return
-            if going.now >= going.deadline:
-                came = OUT_OF_TIME
-                continue
-            self._send = send
-            self.until = min(going.now + going.timeout, going.deadline)
-            going.traffic.count(send)
-            try:
-                self._open(send, going)
-            except OSError as error:
-                came = NoReply.because_of(error)
-            else:
-                return
-
-    def check_time(self, going: _Going) -> None:
-        """Gives up a try whose time is over."""
-        if going.now >= going.deadline:
-            self.go_on(OUT_OF_TIME, going)
-        elif going.now >= self.until:
-            self.go_on(NoReply.in_time(going.timeout), going)
-
-    def receive(self, going: _Going) -> None:
-        """Takes what the socket has; goes on if that is a whole reply, or tells of none."""
-        opened, send = self._socket, self._send
-        assert opened is not None  # noqa: S101 - for type checkers: it has something
-        came: bytes | NoReply | None
-        try:
-            if not send.tcp:
-                came = opened.recv(65535)
-            elif self._unsent:
-                came = None
-                self._unsent = self._unsent[opened.send(self._unsent) :]
-                if not self._unsent:
-                    going.sockets.modify(opened, select.POLLIN)
-            else:
-                came = self._stream.message(opened)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            came = NoReply.because_of(error)
-        if isinstance(came, NoReply) or (came is not None and is_reply(send.wire, came)):
-            self.go_on(came, going)
-
-    def _open(self, send: Send, going: _Going) -> None:
-        server = send.server
-        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-        kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
-        # A new socket for each message: its source port is random, and A and AAAA never leave
-        # from the same one, which trips connection tracking (kubernetes/kubernetes#56903).
-        opened = socket.socket(family, kind)
-        try:
-            opened.setblocking(False)
-            if send.tcp:
-                self._unsent = len(send.wire).to_bytes(2, "big") + send.wire
-                self._stream = _Stream()
-                with contextlib.suppress(BlockingIOError):  # writable once it is connected
-                    opened.connect((server.address, server.port))
-                going.sockets.register(opened, select.POLLOUT)
-            else:
-                opened.connect((server.address, server.port))  # others' datagrams are not seen
-                opened.send(send.wire)
-                going.sockets.register(opened, select.POLLIN)
-        except BaseException:
-            opened.close()
-            raise
-        self._socket = opened
-        going.open[opened.fileno()] = self
-
-
-class _Stream:
-    """RFC 1035, 4.2.2: each message is preceded by its length; never more than that is read."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._missing = 2
-        self._in_message = False
-
-    def message(self, opened: socket.socket) -> bytes | NoReply:
-        """The next one; raises `BlockingIOError` if more has to come first."""
-        while True:
-            if self._missing:
-                came = opened.recv(self._missing)
-                if not came:
-                    return HUNG_UP
-                self._parts.append(came)
-                self._missing -= len(came)
-                continue
-            whole = b"".join(self._parts)
-            self._parts.clear()
-            self._in_message = not self._in_message
-            self._missing = int.from_bytes(whole, "big") if self._in_message else 2
-            if not self._in_message:
-                return whole
+        return _sync_transport.converse(step, clock, traffic, self.timeout, stop)
 
 
 class Watched:
