@@ -5,7 +5,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -350,6 +350,131 @@ def test_the_same_targets_with_exchanged_addresses_are_another_answer() -> None:
     exchanged = scan(other.replace(b"\n\0\0\3", b"\n\0\0\2"), known)
     assert exchanged is not None
     assert exchanged.glue == {f"web-1.{WEB}": ("10.0.0.2",), f"web-2.{WEB}": ("10.0.0.1",)}
+
+
+# Two replies to one question, one after the other.
+
+
+class Layout(NamedTuple):
+    """How a server writes its answers."""
+
+    rdtype: Type
+    compressed: bool
+    families: tuple[int, ...]
+    """Of the glue: sizes of addresses."""
+    edns: int | None
+    """Where in the additional section it stands."""
+    older: int
+    """How much less than that of the services the TTL of glue is."""
+
+
+class Pod(NamedTuple):
+    number: int
+    address: int
+
+
+LAYOUTS = st.builds(
+    Layout,
+    st.sampled_from([Type.A, Type.AAAA, Type.SRV, Type.SRV, Type.SRV]),
+    st.booleans(),
+    st.sampled_from([(4,), (4,), (16,), (4, 16), ()]),
+    st.sampled_from([None, -1, -1, 0, 1]),
+    st.sampled_from([0, 0, 0, 5]),
+)
+PODS = st.lists(
+    st.builds(Pod, st.integers(0, 12), st.integers(1, 4)), min_size=1, max_size=5, unique=True
+)
+
+
+def laid_out(layout: Layout, pods: list[Pod], ttl: int, rng: random.Random) -> bytes:
+    """The reply that holds these pods, in this order; the glue in any."""
+    owner = TO_QUESTION if layout.compressed else encode_name(WEB)
+    if layout.rdtype is not Type.SRV:
+        size = 4 if layout.rdtype is Type.A else 16
+        records = [
+            record(owner, layout.rdtype, bytes((10, pod.number, pod.address)).rjust(size), ttl=ttl)
+            for pod in pods
+        ]
+        return message(
+            WEB, layout.rdtype, records, additional=[] if layout.edns is None else [EDNS]
+        )
+    records, glue = [], []
+    at = len(message(WEB, Type.SRV))
+    for pod in pods:
+        label = f"web-{pod.number}"
+        target = encode_name(f"{label}.{WEB}")
+        records.append(record(owner, 33, service(target), ttl=ttl))
+        at += len(records[-1])
+        place = 0xC000 | at - len(target)
+        written = [place.to_bytes(2, "big"), target[: 1 + len(label)] + TO_QUESTION]
+        glue += [
+            record(
+                rng.choice(written) if layout.compressed else target,
+                1 if size == 4 else 28,
+                bytes((10, 0, pod.address)).rjust(size),
+                ttl=ttl - layout.older,
+            )
+            for size in layout.families
+        ]
+    rng.shuffle(glue)
+    if layout.edns is not None:
+        glue.insert(layout.edns % (len(glue) + 1), EDNS)
+    return message(WEB, Type.SRV, records, additional=glue)
+
+
+@st.composite
+def other_pods(draw: st.DrawFn, pods: list[Pod]) -> list[Pod]:
+    """The same in another order; or one of them again, another, gone or moved."""
+    other = draw(st.permutations(pods))
+    which = draw(st.integers(0, len(pods) - 1))
+    match draw(st.sampled_from(["same", "same", "instead", "again", "new", "gone", "moved"])):
+        case "instead":
+            other[which] = draw(st.sampled_from(pods))
+        case "again":
+            other.append(other[which])
+        case "new":
+            other.append(Pod(13, 1))
+        case "gone":
+            del other[which]
+        case "moved":
+            other[which] = other[which]._replace(address=5)
+    return other
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data(), LAYOUTS, PODS, st.randoms(use_true_random=False))
+def test_a_later_reply_is_read_as_if_it_were_the_first_and_the_same_records_are_taken_over(
+    data: st.DataObject, layout: Layout, pods: list[Pod], rng: random.Random
+) -> None:
+    ttls = st.sampled_from([30, 30, 7])
+    known = scan(laid_out(layout, pods, data.draw(ttls), rng))
+    others = data.draw(other_pods(pods))
+    if data.draw(st.booleans()):
+        layout = layout._replace(compressed=not layout.compressed, older=5 - layout.older)
+    wire = laid_out(layout, others, data.draw(ttls), rng)
+    fresh = check_scan(wire, known)
+    again = scan(wire, known)
+    if known is None or again is None or set(pods) != set(others):
+        assert again == fresh, "not in the order of before either"
+    else:
+        assert again.addresses is known.addresses
+        assert again.services is known.services
+        assert again.glue is known.glue
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data(), LAYOUTS, PODS, st.randoms(use_true_random=False))
+def test_a_later_reply_with_any_one_byte_changed_is_read_as_if_it_were_the_first(
+    data: st.DataObject, layout: Layout, pods: list[Pod], rng: random.Random
+) -> None:
+    wire = bytearray(laid_out(layout, pods, 30, rng))
+    known = scan(bytes(wire))
+    place = data.draw(st.integers(0, len(wire) - 1))
+    wire[place] = data.draw(
+        st.sampled_from([0, 1, 4, 16, 28, wire[place] ^ 1]) | st.integers(0, 255)
+    )
+    check_scan(bytes(wire), known)
+    check_read(bytes(wire))
 
 
 # Anything.
