@@ -1,12 +1,14 @@
 """Choosing a peer beside what users would take instead: random.choice, cycle, uhashring, tenacity.
 
-A clock read stands beside the contenders of `pick`, since nothing that knows when to look again can
-do without one.
+A clock read stands beside the contenders of `pick`, since what has to know when to look again can
+hardly do without one. A fixed list, and a store that is refreshed in the background, do: nothing of
+theirs grows old. So both are measured.
 """
 
 import importlib
 import itertools
 import random
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,8 +16,8 @@ from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from headless_discovery import Endpoint, Peers, Sticky
-from headless_discovery._clock import Clock
+from headless_discovery import Endpoint, Peers, Policy, Sticky, peers
+from headless_discovery.testing import FakeCluster
 
 from ._measure import Table
 
@@ -39,9 +41,25 @@ def store_of(count: int, strategy: str = "round-robin") -> Peers:
     return store
 
 
+def asking(count: int, strategy: str = "round-robin") -> Peers:
+    """A store that looks at the clock before each choice, to ask by itself when that is due."""
+    cluster, policy = FakeCluster(), Policy(min_refresh=3600, max_refresh=3600)
+    cluster.add_service("web").scale(count)
+    store = peers(
+        "web",
+        namespace="default",
+        port=80,
+        strategy=strategy,
+        policy=policy,
+        resolver=cluster.resolver,
+    )
+    store.pick()
+    return store
+
+
 def picks() -> Table:
     table = Table("pick()", base="random.choice + clock")
-    now = Clock().now
+    now = time.monotonic
     for count in SIZES:
         column, endpoints = f"N={count}", pods(count)
         following = itertools.cycle(endpoints).__next__
@@ -62,11 +80,15 @@ def picks() -> Table:
                 "pick(), random": store_of(count, "random").pick,
                 "pick(), round-robin": store_of(count).pick,
                 "pick(), sticky": store_of(count, "sticky").pick,
+                "asking by itself, random": asking(count, "random").pick,
+                "asking by itself, round-robin": asking(count).pick,
+                "asking by itself, sticky": asking(count, "sticky").pick,
             },
             rounds=15,
         )
-        table.promise("pick(), random", column, 0.7)
-        table.promise("pick(), round-robin", column, 2, than="itertools.cycle + clock")
+        for kind in ("pick()", "asking by itself"):
+            table.promise(f"{kind}, random", column, 0.7)
+            table.promise(f"{kind}, round-robin", column, 2, than="itertools.cycle + clock")
     return table
 
 

@@ -247,12 +247,12 @@ class Course(Generic[P]):
         """The first attempt, if it can be made without asking anybody anything."""
         if self.number:
             return None
-        choice, key = self.store.choice, self.key
-        self.began = now = self.store.clock.now()
+        choice = self.store.choice
+        self.began = now = self.store.now()
         self.handled = exception()
         if now >= choice.until:
             return None
-        return self.begun(choice.drawn() if key is None else choice.keyed(choice.among, key))
+        return self.begun(choice.one(self.key))
 
     def begun(self, endpoint: Endpoint) -> Attempt:
         """The next attempt, on this endpoint."""
@@ -277,8 +277,7 @@ class Course(Generic[P]):
                     f"asking for {store} took all of the {self.rules.timeout:g} s that there were "
                     f"for the attempts: give them more, or look at why DNS is slow"
                 )
-            choice, key = store.chosen(), self.key
-            return self.begun(choice.drawn() if key is None else choice.keyed(choice.among, key))
+            return self.begun(store.chosen().one(self.key))
         if self._trouble.pause > 0:
             yield Wait(lambda: store.closed, store.clock.now() + self._trouble.pause)
         store.check_open()

@@ -5,8 +5,9 @@ know how an answer was had, or what is done with the one that is chosen.
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import attrs
 
@@ -21,16 +22,20 @@ class Choice:
     """All that `pick` needs, as long as nothing changes."""
 
     until: float = -math.inf
-    """When to look again, on the clock."""
+    """When to look again, on the clock; never as long as nothing can grow old."""
     endpoints: tuple[Endpoint, ...] = ()
     """Whom to choose among; nobody only if nobody is there at all."""
     avoided: tuple[Endpoint, ...] = ()
     """The others: those that are departing or set aside."""
-    drawn: Callable[[], Endpoint] = nobody
-    """One of them, by the strategy."""
+    draws: Iterator[Endpoint] = attrs.field(factory=lambda: iter(()))
+    """Gives one of them, by the strategy, without end."""
     keyed: Callable[[Sequence[Endpoint], Key | None], Endpoint] = nobody
     """Given `among` and a key: the one that the key belongs to, by the strategy."""
     among: tuple[Endpoint, ...] = ()
+
+    def one(self, key: Key | None) -> Endpoint:
+        """One of them, by the strategy."""
+        return next(self.draws) if key is None else self.keyed(self.among, key)
 
 
 UNMADE = Choice()
@@ -79,16 +84,19 @@ class Chooser:
         return self.ejection.aside(_staying(snapshot), now)
 
     def choice(
-        self, snapshot: Snapshot, everybody: tuple[Endpoint, ...], now: float, fresh_until: float
+        self, snapshot: Snapshot, everybody: tuple[Endpoint, ...], now: float, holds_until: float
     ) -> Choice:
-        """The choice now. ``everybody``: this pod too, if the snapshot leaves it out."""
+        """The choice now. ``everybody``: this pod too, if the snapshot leaves it out.
+
+        It holds until then, or until somebody who is set aside comes back.
+        """
         aside = self.aside(snapshot, now)
         seen = _Seen(snapshot.endpoints, snapshot.departing, everybody, tuple(aside))
         if not seen.equals(self._seen):
             self._choice = self._made(seen, _staying(snapshot))
             self._seen = seen
         if seen.endpoints:
-            until = min([fresh_until, *aside.values()])
+            until = min([holds_until, *aside.values()])
             if until != self._choice.until:
                 self._choice = attrs.evolve(self._choice, until=until)
         return self._choice
@@ -113,11 +121,11 @@ class Chooser:
             if len(endpoints) < len(among):
                 keyed = functools.partial(self._owner, chosen)
         if isinstance(strategy, RoundRobin | Random) and not own:
-            drawn = strategy._drawing(endpoints)
+            draws = strategy._draws(endpoints)
         else:
-            drawn = functools.partial(keyed, among, None)
+            draws = map(keyed, itertools.repeat(among), itertools.repeat(None))
         avoided = tuple(endpoint for endpoint in seen.endpoints if id(endpoint) not in chosen)
-        return Choice(endpoints=endpoints, avoided=avoided, drawn=drawn, keyed=keyed, among=among)
+        return Choice(endpoints=endpoints, avoided=avoided, draws=draws, keyed=keyed, among=among)
 
     def _owner(
         self, wanted: Container[int], among: Sequence[Endpoint], key: Key | None

@@ -301,11 +301,11 @@ class Peers(Shared):
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
         store = self._store
-        choice = store.choice
-        if store.clock.now() >= choice.until:
+        choice, now = store.choice, store.now
+        if choice.until != math.inf and now() >= choice.until:
             self._flights.carry_out(known(store))
             choice = store.chosen()
-        return choice.drawn() if key is None else choice.keyed(choice.among, key)
+        return next(choice.draws) if key is None else choice.keyed(choice.among, key)
 
     def sample(self, k: int) -> tuple[Endpoint, ...]:
         """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
@@ -372,10 +372,10 @@ class Peers(Shared):
         usual = on is connection_failed and stop is None and wait is None and timeout is None
         course = None if usual else _Attempts(self, key, rules(on, stop, wait, timeout))
         store, handled = self._store, exception()
-        choice, now = store.choice, store.clock.now()
+        choice, now = store.choice, store.now()
         if course is None and now < choice.until:
             # As the loop below would, without its objects: most calls succeed at once.
-            endpoint = choice.drawn() if key is None else choice.keyed(choice.among, key)
+            endpoint = choice.one(key)
             try:
                 result = fn(endpoint)
             except Exception as error:

@@ -40,6 +40,7 @@ class Store:
         self.selecting = selecting
         self.finding = finding
         self.clock = selecting.clock
+        self.now = self.clock._reading()
         self.closed = False
         self.snapshot = Snapshot()
         """What is known now: the membership's, without this pod if it is to be left out."""
@@ -107,7 +108,7 @@ class Store:
 
     def is_fresh(self) -> bool:
         """Whether what is known may be told without asking."""
-        return self.clock.now() < self._fresh_until
+        return self.now() < self._fresh_until
 
     @property
     def _fresh_until(self) -> float:
@@ -326,9 +327,11 @@ class Store:
 
     def _choose(self) -> None:
         """Looks again whom to choose among; with the lock held."""
-        self.choice = self._chooser.choice(
-            self.snapshot, self.sight.snapshot.endpoints, self.clock.now(), self._fresh_until
-        )
+        until = self._fresh_until
+        if self.in_background and until > -math.inf:
+            until = math.inf  # `known` would ask nothing, however old the answer is
+        everybody = self.sight.snapshot.endpoints
+        self.choice = self._chooser.choice(self.snapshot, everybody, self.now(), until)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first owners, this pod among them: it is for placing data."""

@@ -10,6 +10,7 @@ it is a system task; it ends with the lookup, with `Peers.aclose`, or with the m
 It is not for threads: use a `Peers` in one event loop at a time.
 """
 
+import math
 import random
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -258,11 +259,11 @@ class Peers(Shared):
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
         store = self._store
-        choice = store.choice
-        if store.clock.now() >= choice.until:
+        choice, now = store.choice, store.now
+        if choice.until != math.inf and now() >= choice.until:
             await self._flights.carry_out(known(store))
             choice = store.chosen()
-        return choice.drawn() if key is None else choice.keyed(choice.among, key)
+        return next(choice.draws) if key is None else choice.keyed(choice.among, key)
 
     async def sample(self, k: int) -> tuple[Endpoint, ...]:
         """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.

@@ -140,6 +140,18 @@ def test_pick_avoids_who_is_set_aside_until_the_time_is_over(
     assert store.pick(key="user:42") == bad
 
 
+def test_in_the_background_too_it_comes_back_when_the_time_is_over(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    with cluster.peers("web", port="http") as store:
+        bad = store.pick(key="user:42")
+        fail(store, bad)
+        assert bad not in {store.pick() for _ in range(60)}
+        cluster.clock.advance(1)
+        assert bad in {store.pick() for _ in range(60)}
+        assert store.pick(key="user:42") == bad
+
+
 def test_a_strategy_of_ones_own_is_not_shown_who_is_set_aside(
     cluster: FakeCluster, web: FakeService
 ) -> None:

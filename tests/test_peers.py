@@ -541,6 +541,47 @@ def test_in_the_background_it_asks_by_itself_and_callers_never_do(
         assert len(store.endpoints()) == 4
 
 
+def test_whoever_chooses_looks_at_the_clock_only_if_something_can_grow_old() -> None:
+    class Looked(FakeClock):
+        times = 0
+
+        def now(self) -> float:
+            self.times += 1
+            return super().now()
+
+    def looks(store: Peers) -> int:
+        before = clock.times
+        store.pick(), store.pick(key="a")
+        return clock.times - before
+
+    clock = Looked()
+    cluster = FakeCluster(clock=clock)
+    cluster.add_service("web").scale(4)
+    store = cluster.peers("web", policy=EXACT)
+    store.pick()
+    assert looks(store) == 2, "it asks by itself when the answer is due"
+    assert looks(Peers.static(["10.0.0.1"], clock=clock)) > 0, "the first choice is made"
+    with store:
+        clock.advance(60)
+        store.pick()
+        assert looks(store) == 0
+        for _ in range(3):
+            store.report(store.pick(key="a"), ConnectionRefusedError())
+        assert looks(store) == 2, "somebody is to come back"
+        cluster.fail("timeout")
+        clock.advance(60)
+        store.pick()
+        assert looks(store) == 0
+    with pytest.raises(Closed):
+        store.pick()
+    fixed = Peers.static(["10.0.0.1"], clock=clock)
+    fixed.pick()
+    assert looks(fixed) == 0
+    fixed.close()
+    with pytest.raises(Closed):
+        fixed.pick()
+
+
 def test_in_the_background_an_outage_is_waited_out(cluster: FakeCluster, web: FakeService) -> None:
     with cluster.peers("web") as store:
         before = store.endpoints()

@@ -1,6 +1,7 @@
 """The strategies: whom they choose, how evenly, and what moves when the set changes."""
 
 import collections
+import functools
 import json
 import random
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headless_discovery import ConfigurationError, Endpoint, Random, RoundRobin, Sticky
+from headless_discovery import ConfigurationError, Endpoint, Peers, Random, RoundRobin, Sticky
 from headless_discovery._selection import strategy_from
 
 VECTORS = Path(__file__).parent / "sticky_vectors.json"
@@ -105,11 +106,53 @@ def test_round_robin_is_even_among_many_threads() -> None:
 # Random.
 
 
-def test_random_is_uniform_by_the_chi_square_test() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_random_is_uniform_by_the_chi_square_test(shared: bool) -> None:
     strategy, endpoints = Random(rng=random.Random(7)), pods(10)
-    counted = collections.Counter(strategy.select(endpoints) for _ in range(100_000))
+    store = Peers.static(map(str, endpoints), strategy="random", rng=random.Random(7))
+    draw = store.pick if shared else functools.partial(strategy.select, endpoints)
+    counted = collections.Counter(draw() for _ in range(100_000))
     chi_square = sum((count - 10_000) ** 2 / 10_000 for count in counted.values())
     assert chi_square < 27.9  # 9 degrees of freedom: 0.1 % of uniform samples lie above
+
+
+class EachNumberOnce(random.Random):
+    """Gives all numbers of so many bits in turn."""
+
+    bits = 0
+    number = -1
+
+    def getrandbits(self, k: int, /) -> int:
+        self.bits, self.number = k, self.number + 1
+        return self.number % (1 << k)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 100])
+def test_of_all_numbers_each_endpoint_has_equally_many(count: int) -> None:
+    chance, counted = EachNumberOnce(), collections.Counter[Endpoint]()
+    store = Peers.static(map(str, pods(count)), strategy="random", rng=chance)
+    while True:
+        drawn = store.pick()
+        if chance.number >= 2**chance.bits:
+            break  # that one was of the next round
+        counted[drawn] += 1
+    each = counted[drawn]
+    assert counted == dict.fromkeys(store.endpoints(), each)
+    assert each * count > 3 / 4 * 2**chance.bits, "and few are passed over"
+
+
+def test_random_may_be_drawn_by_many_threads() -> None:
+    store, drawn = Peers.static(map(str, pods(5)), strategy="random"), []
+
+    def work() -> None:
+        drawn.append({store.pick() for _ in range(1000)})
+
+    threads = [threading.Thread(target=work) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn == [set(store.endpoints())] * 64
 
 
 @pytest.mark.parametrize("strategy", [RoundRobin(), Random(), Sticky()])
