@@ -16,6 +16,13 @@ Contender = Callable[[], object]
 
 
 @attrs.frozen
+class Prepared:
+    """A contender that is made ready for each call, before the time is taken."""
+
+    make: Callable[[], Contender]
+
+
+@attrs.frozen
 class Samples:
     """Seconds for each call, one figure a round."""
 
@@ -49,7 +56,7 @@ class Table:
     def measure(
         self,
         column: str,
-        contenders: Mapping[str, Contender],
+        contenders: Mapping[str, Contender | Prepared],
         *,
         rounds: int = 9,
         turn: float = 0.02,
@@ -123,7 +130,7 @@ class Table:
 
 
 def interleaved(
-    contenders: Mapping[str, Contender], *, rounds: int = 9, turn: float = 0.02
+    contenders: Mapping[str, Contender | Prepared], *, rounds: int = 9, turn: float = 0.02
 ) -> dict[str, Samples]:
     """Each contender once in each round, in an order drawn anew; warming up is not counted."""
     calls = {name: _calls_in(contender, turn) for name, contender in contenders.items()}
@@ -139,15 +146,19 @@ def interleaved(
     return samples
 
 
-def _turn(contender: Contender, calls: int) -> tuple[float, float]:
+def _turn(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
+    if isinstance(contender, Prepared):
+        ready = [contender.make() for _ in range(calls)]
+    else:
+        ready = [contender] * calls
     cpu = time.process_time()
     wall = time.perf_counter()
-    for _ in range(calls):
-        contender()
+    for call in ready:
+        call()
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 
-def _calls_in(contender: Contender, seconds: float) -> int:
+def _calls_in(contender: Contender | Prepared, seconds: float) -> int:
     """How many calls take about that long; warms up, too."""
     calls = 1
     while (taken := _turn(contender, calls)[0] * calls) < seconds / 2:

@@ -14,7 +14,7 @@ from headless_discovery import Clock, Peers, Resolver, aio, peers
 from headless_discovery._wire import Type
 
 from . import _floor
-from ._measure import Contender, Table
+from ._measure import Contender, Prepared, Table
 from ._place import OWN_NETWORK
 from ._plot import drawing
 from ._replay import ADDRESSES, DOMAIN, SERVICES, Replay, name
@@ -66,9 +66,14 @@ class Library:
     def _peers(self) -> Peers:
         return peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
 
-    def new(self) -> None:
-        """A first lookup, from making the `Peers` on."""
-        assert len(self._peers().refresh().endpoints) == self._pods  # noqa: S101 - or no figure
+    def new(self) -> Contender:
+        """What makes the first lookup of a `Peers` that was just made."""
+        fresh = self._peers()
+
+        def first() -> None:
+            assert len(fresh.refresh().endpoints) == self._pods  # noqa: S101 - or no figure
+
+        return first
 
     def same(self) -> None:
         """A later one."""
@@ -92,7 +97,7 @@ class Library:
 Run = Callable[[Awaitable[object]], object]
 
 
-def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Contender]:
+def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Contender | Prepared]:
     asked = name(pods, rdtype)
     scan = _floor.services if rdtype is Type.SRV else _floor.addresses
     library = Library(pods, rdtype, port)
@@ -102,10 +107,10 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
     by_dnspython_async = dns.asyncresolver.Resolver(configure=False)
     by_dnspython_async.nameservers, by_dnspython_async.port = ["127.0.0.1"], port
     kind = rdtype.name
-    contenders: dict[str, Contender] = {
+    contenders: dict[str, Contender | Prepared] = {
         "bare sockets": lambda: _floor.ask(asked, rdtype, port),
         FLOOR: lambda: scan(_floor.ask(asked, rdtype, port)),
-        NEW: library.new,
+        NEW: Prepared(library.new),
         SAME: library.same,
         ASYNC: lambda: run(again()),
         DNSPYTHON: lambda: by_dnspython.resolve(f"{asked}.", kind),

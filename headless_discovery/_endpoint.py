@@ -28,8 +28,8 @@ def dashed(address: str) -> str:
 
 def all_dashed(addresses: Iterable[str]) -> list[str]:
     """`dashed` of each; thousands at once."""
-    labels = " ".join(addresses).replace(".", "-").replace(":", "-").split(" ")
-    return [label + "0" if label.endswith("-") else label for label in labels]
+    text = " ".join(addresses).replace(".", "-").replace(":", "-") + " "
+    return text.replace("- ", "-0 ").split(" ")[:-1]
 
 
 def _default_identity(endpoint: "Endpoint") -> tuple[str, str]:

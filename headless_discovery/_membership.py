@@ -52,6 +52,7 @@ _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
 _WAITER_ASKS = 5
 """Seconds: whoever waits for members asks at least this often."""
+_ADDRESSES = operator.attrgetter("addresses")
 
 
 @attrs.frozen
@@ -204,7 +205,7 @@ class Membership:
     def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
         """Those that the answer holds, sorted by identity as it is."""
         old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
-        if not old and all(len(endpoint.addresses) == 1 for endpoint in found.endpoints):
+        if not old and max(map(len, map(_ADDRESSES, found.endpoints))) == 1:
             return found.endpoints
         return tuple([self._current(endpoint, old, asked.at) for endpoint in found.endpoints])
 
