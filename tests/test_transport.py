@@ -1,5 +1,6 @@
 """Resolver: real sockets on loopback addresses, against a name server that is scripted."""
 
+import errno
 import itertools
 import os
 import socket
@@ -10,7 +11,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import attrs
 import dns.message
+import dns.rdatatype
 import pytest
 
 from headless_discovery import _transport
@@ -397,6 +400,21 @@ def test_a_silent_server_costs_the_lifetime_and_no_more(count: int) -> None:
     assert 1 < traffic.udp <= 4 * min(count, 64)
 
 
+def test_each_message_is_waited_for_by_its_own_time() -> None:
+    def cut_later(asked: bytes) -> bytes | None:
+        if dns.message.from_wire(asked).question[0].rdtype == dns.rdatatype.A:
+            return None
+        time.sleep(0.05)
+        return cut(asked)
+
+    with NameServer(cut_later, silent) as server:
+        resolver = Resolver([server.address], timeout=0.1, lifetime=0.12)
+        silence, part = ask(resolver, A, attrs.evolve(A, rdtype=Type.AAAA))
+    assert "no answer in 0.1 s" in trouble(silence)
+    assert isinstance(part, Answer)
+    assert part.no_tcp == f"{server.address}: no answer before the lookup's time was over"
+
+
 def test_a_flood_of_wrong_answers_does_not_outlast_the_lifetime() -> None:
     with NameServer(lambda _: [b"nonsense"] * 5000) as server:
         started = time.monotonic()
@@ -491,6 +509,33 @@ def test_no_socket_is_left_when_one_cannot_be_used(
     with pytest.raises(KeyboardInterrupt):
         ask(Resolver(["127.0.0.1"]))
     assert len(sockets) == 1
+
+
+def test_a_message_that_the_system_does_not_take_is_told_at_once(
+    sockets: list[Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: Noted, _message: bytes) -> int:
+        raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    monkeypatch.setattr(Noted, "send", full)
+    assert "No buffer space available" in trouble(ask_server("127.0.0.1"))
+    assert len(sockets) == 1
+
+
+def test_a_connection_that_the_system_gives_up_is_told_in_its_words(
+    sockets: list[Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = socket.socket.send
+
+    def given_up(self: Noted, message: bytes) -> int:
+        if self.type == socket.SOCK_STREAM:
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+        return send(self, message)
+
+    monkeypatch.setattr(Noted, "send", given_up)
+    with NameServer(cut, silent) as server:
+        assert "Connection timed out" in no_tcp(server)
+    assert sockets
 
 
 def test_running_out_of_sockets_is_a_failed_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
