@@ -5,6 +5,7 @@ sockets are in `_sync_transport` and its twin `_aio_transport`.
 """
 
 import contextlib
+import functools
 import ipaddress
 import math
 import os
@@ -69,13 +70,13 @@ class Resolver:
                 parse_server(text, argument=f"${NAMESERVER_VARIABLE}")
                 for text in variable.split(",")
             )
-        conf = ResolvConf.parse(self._resolv_conf.text() or "")
-        if not conf.nameservers:
+        servers = _listed_servers(self._resolv_conf.text() or "")
+        if not servers:
             raise ConfigurationError(
                 f"no name server: {RESOLV_CONF} names none. Inside a pod it names the cluster's; "
                 f"elsewhere give Resolver(['10.96.0.10']) or set ${NAMESERVER_VARIABLE}"
             )
-        return tuple(parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers)
+        return servers
 
     def surroundings(self) -> Surroundings:
         """Where this process runs: its environment and files."""
@@ -148,6 +149,12 @@ def _seconds(argument: str, value: object) -> float:
     ):
         raise ConfigurationError(f"{argument} must be a number of seconds above 0, not {value!r}")
     return value
+
+
+@functools.lru_cache(maxsize=8)  # each lookup asks, and it hardly ever changes
+def _listed_servers(resolv_conf: str) -> tuple[Server, ...]:
+    listed = ResolvConf.parse(resolv_conf).nameservers
+    return tuple(parse_server(text, argument=str(RESOLV_CONF)) for text in listed)
 
 
 def _given_servers(nameservers: Sequence[str]) -> tuple[Server, ...]:

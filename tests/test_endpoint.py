@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headless_discovery._endpoint import Change, Endpoint, Snapshot, State, all_dashed, dashed
+from headless_discovery._endpoint import (
+    Change,
+    Endpoint,
+    Snapshot,
+    State,
+    all_dashed,
+    dashed,
+    endpoints_of,
+)
 
 ZONE = "web.shop.svc.cluster.local"
 
@@ -132,3 +140,32 @@ def test_a_change_is_true_if_something_differs() -> None:
 @given(st.lists(st.ip_addresses().map(str), min_size=1))
 def test_dashing_many_addresses_at_once_is_dashing_each(addresses: list[str]) -> None:
     assert all_dashed(addresses) == [dashed(address) for address in addresses]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(),
+            st.tuples(st.text()),
+            st.none() | st.integers(),
+            st.tuples(st.text(), st.text()),
+        )
+    )
+)
+def test_those_made_at_once_are_as_those_made_one_by_one(
+    values: list[tuple[str, tuple[str], int | None, tuple[str, str]]],
+) -> None:
+    names = [name for name, _, _, _ in values]
+    made = endpoints_of(
+        names,
+        [addresses for _, addresses, _, _ in values],
+        [port for _, _, port, _ in values],
+        [identity for _, _, _, identity in values],
+    )
+    alike = [
+        Endpoint(name, addresses, port, identity=identity)
+        for name, addresses, port, identity in values
+    ]
+    assert made == alike
+    assert [each.identity for each in made] == [each.identity for each in alike]
+    assert pickle.loads(pickle.dumps(made)) == alike
