@@ -245,9 +245,10 @@ class Peers(Shared):
         `LookupTimeout`, `IncompleteAnswer`, `NotHeadless`, `NoSuchPort` or `ConfigurationError`.
         Once something is known, no failure of DNS takes it away. After `close`: `Closed`.
         """
-        if not self._store.is_fresh():
-            self._flights.carry_out(known(self._store))
-        return self._store.snapshot.endpoints
+        store = self._store
+        if store.serves_until != math.inf and store.now() >= store.serves_until:
+            self._flights.carry_out(known(store))
+        return store.snapshot.endpoints
 
     def __iter__(self) -> Iterator[Endpoint]:
         """Over `endpoints`."""

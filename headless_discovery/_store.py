@@ -46,6 +46,8 @@ class Store:
         """What is known now: the membership's, without this pod if it is to be left out."""
         self.sight = Sight()
         """The same before leaving out, for whoever waits."""
+        self.serves_until = -math.inf
+        """Until when what is known is told to callers without a second look."""
         self.lookups = 0
         """How many came to an outcome; counted last of all."""
         self.in_background = False
@@ -107,7 +109,7 @@ class Store:
         return self.clock.now() >= self.next_turn
 
     def is_fresh(self) -> bool:
-        """Whether what is known may be told without asking."""
+        """Whether what is known is not due to be asked for again."""
         return self.now() < self._fresh_until
 
     @property
@@ -115,6 +117,11 @@ class Store:
         if self.closed or not self.known:
             return -math.inf
         return math.inf if self.finding is None else self._membership.due
+
+    def _note_serving(self) -> None:
+        """In the background `known` would ask nothing, however old the answer is."""
+        until = self._fresh_until
+        self.serves_until = math.inf if self.in_background and until > -math.inf else until
 
     def may_ask(self, *, in_need: bool) -> bool:
         """Whether a lookup may begin now: back-off and the floor are over.
@@ -277,6 +284,7 @@ class Store:
                 own = find_self(full.endpoints, self._own_addresses, hostname)
         shown = full if finding is None or finding.include_self else self._without(own, full)
         self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
+        self._note_serving()
         self._chooser.ejection.see(shown.endpoints)
         self.choice = UNMADE  # until somebody wants it: at thousands it takes its time
 
@@ -327,11 +335,9 @@ class Store:
 
     def _choose(self) -> None:
         """Looks again whom to choose among; with the lock held."""
-        until = self._fresh_until
-        if self.in_background and until > -math.inf:
-            until = math.inf  # `known` would ask nothing, however old the answer is
+        self._note_serving()
         everybody = self.sight.snapshot.endpoints
-        self.choice = self._chooser.choice(self.snapshot, everybody, self.now(), until)
+        self.choice = self._chooser.choice(self.snapshot, everybody, self.now(), self.serves_until)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first owners, this pod among them: it is for placing data."""

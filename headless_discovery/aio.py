@@ -202,9 +202,10 @@ class Peers(Shared):
         `LookupTimeout`, `IncompleteAnswer`, `NotHeadless`, `NoSuchPort` or `ConfigurationError`.
         Once something is known, no failure of DNS takes it away. After `aclose`: `Closed`.
         """
-        if not self._store.is_fresh():
-            await self._flights.carry_out(known(self._store))
-        return self._store.snapshot.endpoints
+        store = self._store
+        if store.serves_until != math.inf and store.now() >= store.serves_until:
+            await self._flights.carry_out(known(store))
+        return store.snapshot.endpoints
 
     def __aiter__(self) -> AsyncIterator[Endpoint]:
         """Over `endpoints`."""

@@ -554,17 +554,23 @@ def test_whoever_chooses_looks_at_the_clock_only_if_something_can_grow_old() -> 
         store.pick(), store.pick(key="a")
         return clock.times - before
 
+    def looks_of_endpoints(store: Peers) -> int:
+        before = clock.times
+        store.endpoints()
+        return clock.times - before
+
     clock = Looked()
     cluster = FakeCluster(clock=clock)
     cluster.add_service("web").scale(4)
     store = cluster.peers("web", policy=EXACT)
     store.pick()
     assert looks(store) == 2, "it asks by itself when the answer is due"
+    assert looks_of_endpoints(store) == 1
     assert looks(Peers.static(["10.0.0.1"], clock=clock)) > 0, "the first choice is made"
     with store:
         clock.advance(60)
         store.pick()
-        assert looks(store) == 0
+        assert looks(store) == looks_of_endpoints(store) == 0
         for _ in range(3):
             store.report(store.pick(key="a"), ConnectionRefusedError())
         assert looks(store) == 2, "somebody is to come back"
@@ -576,7 +582,7 @@ def test_whoever_chooses_looks_at_the_clock_only_if_something_can_grow_old() -> 
         store.pick()
     fixed = Peers.static(["10.0.0.1"], clock=clock)
     fixed.pick()
-    assert looks(fixed) == 0
+    assert looks(fixed) == looks_of_endpoints(fixed) == 0
     fixed.close()
     with pytest.raises(Closed):
         fixed.pick()
