@@ -11,7 +11,6 @@ import random
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -19,7 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from headless_discovery import Endpoint, Peers, Policy, Sticky, peers
 from headless_discovery.testing import FakeCluster
 
-from ._measure import Table
+from ._measure import Contender, Table
 
 HashRing: Any = importlib.import_module("uhashring").HashRing  # it has no types
 SIZES = (3, 100, 1000)
@@ -95,31 +94,36 @@ def picks() -> Table:
 def keys() -> Table:
     table = Table("pick(key)", base="uhashring get_node")
     for count in SIZES:
-        column, endpoints = f"N={count}", pods(count)
-        store, ring = store_of(count), HashRing([endpoint.name for endpoint in endpoints])
-        strategy = Sticky()
-        strategy.select(endpoints, "user:42")
-        store.pick("user:42")
-        table.measure(
-            column,
-            {
-                "uhashring get_node": partial(ring.get_node, "user:42"),
-                "uhashring get_node, new key": with_new_keys(ring.get_node),
-                "pick(key), known key": partial(store.pick, "user:42"),
-                "pick(key), new key": with_new_keys(store.pick),
-                "Sticky.select, known key": partial(strategy.select, endpoints, "user:42"),
-                "Sticky.select, new key": with_new_keys(partial(strategy.select, endpoints)),
-            },
-        )
+        column = f"N={count}"
+        table.measure(column, by_key(count))
         table.promise("Sticky.select, known key", column, 0.1)
         table.promise("Sticky.select, new key", column, 0.5, than="uhashring get_node, new key")
     return table
 
 
-def with_new_keys(choose: Callable[[str], object]) -> Callable[[], object]:
-    """A contender that sees a key again only after more others than anybody remembers."""
-    following = itertools.cycle([f"user:{number}" for number in range(KEYS)]).__next__
-    return lambda: choose(following())
+def by_key(count: int) -> dict[str, Contender]:
+    """All called in the same way, from Python, as an app does."""
+    endpoints, strategy = pods(count), Sticky()
+    get_node = HashRing([endpoint.name for endpoint in endpoints]).get_node
+    pick, asks, select = store_of(count).pick, asking(count).pick, strategy.select
+    others, more, further, many = new_keys(), new_keys(), new_keys(), new_keys()
+    for _ in range(KEYS):  # the first make the ring
+        pick(more()), asks(further()), select(endpoints, many())
+    return {
+        "uhashring get_node": lambda: get_node("user:42"),
+        "uhashring get_node, new key": lambda: get_node(others()),
+        "pick(key), known key": lambda: pick("user:42"),
+        "pick(key), new key": lambda: pick(more()),
+        "asking by itself, known key": lambda: asks("user:42"),
+        "asking by itself, new key": lambda: asks(further()),
+        "Sticky.select, known key": lambda: select(endpoints, "user:42"),
+        "Sticky.select, new key": lambda: select(endpoints, many()),
+    }
+
+
+def new_keys() -> Callable[[], str]:
+    """Gives a key again only after more others than anybody remembers."""
+    return itertools.cycle([f"user:{number}" for number in range(KEYS)]).__next__
 
 
 def changes() -> Table:

@@ -32,6 +32,8 @@ class Choice:
     keyed: Callable[[Sequence[Endpoint], Key | None], Endpoint] = nobody
     """Given `among` and a key: the one that the key belongs to, by the strategy."""
     among: tuple[Endpoint, ...] = ()
+    texts: dict[str, Endpoint] = attrs.field(factory=dict)
+    """The owners of some keys, as far as they are known without asking `keyed`."""
 
     def one(self, key: Key | None) -> Endpoint:
         """One of them, by the strategy."""
@@ -113,19 +115,28 @@ class Chooser:
             endpoints = self._choice.endpoints
         chosen = frozenset(map(id, endpoints))
         strategy, own = self._selecting.strategy, self._selecting.own_strategy
-        among, keyed = endpoints, strategy.select
+        among, keyed, texts = endpoints, strategy.select, dict[str, Endpoint]()
         if not own:
             # One ring for all purposes, of everybody: whoever is to be avoided is walked past,
             # which comes to the same as a ring without them, and costs no new ring.
             among, keyed = seen.everybody, self._sticky.select
             if len(endpoints) < len(among):
                 keyed = functools.partial(self._owner, chosen)
+            else:
+                texts = self._sticky._texts(among)
         if isinstance(strategy, RoundRobin | Random) and not own:
             draws = strategy._draws(endpoints)
         else:
             draws = map(keyed, itertools.repeat(among), itertools.repeat(None))
         avoided = tuple(endpoint for endpoint in seen.endpoints if id(endpoint) not in chosen)
-        return Choice(endpoints=endpoints, avoided=avoided, draws=draws, keyed=keyed, among=among)
+        return Choice(
+            endpoints=endpoints,
+            avoided=avoided,
+            draws=draws,
+            keyed=keyed,
+            among=among,
+            texts=texts,
+        )
 
     def _owner(
         self, wanted: Container[int], among: Sequence[Endpoint], key: Key | None

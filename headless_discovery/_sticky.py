@@ -14,6 +14,7 @@ from binascii import crc32
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import attrs
 
@@ -29,10 +30,13 @@ POINTS = 512
 names in ten; with 512 hardly ever."""
 _DIGEST = 64
 _GOLDEN = 0x9E3779B1
-_REMEMBERED = 1 << 14
+_REMEMBERED = 1 << 12
 """So many answers of each type of key are kept, the ring does not change them."""
 _LONG = 128
 """Longer keys (in bytes) are not remembered, so that memory is bounded whatever the keys."""
+_PARTS = 1 << 10
+"""The ring's."""
+_PART_SHIFT = 32 - 10
 
 
 def encoded(key: Key) -> bytes:
@@ -67,11 +71,15 @@ def points(identity: Identity) -> set[int]:
     return set(found)
 
 
-@attrs.define(eq=False)
+_Part = tuple["array[int]", list[Endpoint]]
+"""Some points, and their owners, with that of the next point after them at the end."""
+
+
+@attrs.frozen(eq=False)
 class _Ring:
     """The points of one set of endpoints, sorted, and the slot of the owner of each.
 
-    Nothing but the memo changes once it is made, so it is read without a lock. Slots stay with
+    Nothing but `parts` changes once it is made, so it is read without a lock. Slots stay with
     their identity from ring to ring: a change costs slices of arrays and not a sort.
     """
 
@@ -79,22 +87,23 @@ class _Ring:
     points: "array[int]" = attrs.field(factory=lambda: array("I"))
     slots: "array[int]" = attrs.field(factory=lambda: array("I"))
     slot_of: dict[Identity, int] = attrs.field(factory=dict)
-    owners: list[Endpoint | None] = attrs.field(factory=list)
-    """By slot; ``None`` where nobody is."""
-    memo: dict[type, "_Memo"] = attrs.field(init=False)
+    owners: list[Endpoint] = attrs.field(factory=list)
+    """By slot; in a free one stands somebody, to whom no point leads."""
+    parts: list[_Part | None] = attrs.field(init=False, factory=lambda: [None] * _PARTS)
+    """Equal parts of the ring, in which a key is found sooner; made as keys come to them."""
 
-    def __attrs_post_init__(self) -> None:
-        # By type first: True equals 1, and comparing str with bytes is an error under `python -bb`.
-        self.memo = {kind: _Memo(self) for kind in (str, bytes, int)}
-
-    def start(self, place: int) -> int:
-        """The index of the first point at or after the place."""
-        index = bisect_left(self.points, place)
-        return index if index < len(self.points) else 0
+    def part(self, number: int) -> _Part:
+        """One of the parts, made."""
+        start = bisect_left(self.points, number << _PART_SHIFT)
+        end = bisect_left(self.points, number + 1 << _PART_SHIFT)
+        slots = [*self.slots[start : end + 1], self.slots[0]]  # after the last comes the first
+        part = self.points[start:end], [self.owners[slot] for slot in slots]
+        self.parts[number] = part
+        return part
 
     def walk(self, place: int) -> Iterator[Endpoint]:
         """Every endpoint once, in the order in which their points follow the place."""
-        start = self.start(place)
+        start = bisect_left(self.points, place)
         seen: set[int] = set()
         slots = self.slots
         indexes = itertools.chain(range(start, len(slots)), range(start))
@@ -102,31 +111,7 @@ class _Ring:
             slot = slots[next(indexes)]
             if slot not in seen:
                 seen.add(slot)
-                owner = self.owners[slot]
-                assert owner is not None  # noqa: S101 - for type checkers: only free slots lack one
-                yield owner
-
-
-class _Memo(dict[object, Endpoint]):
-    """The owners of keys of one type, as far as they were asked for.
-
-    It holds parts of the ring and not the ring, so that an old one goes as soon as it is replaced.
-    """
-
-    def __init__(self, ring: _Ring) -> None:
-        self._points, self._slots, self._owners = ring.points, ring.slots, ring.owners
-
-    def __missing__(self, key: Key) -> Endpoint:
-        data = encoded(key)
-        start = bisect_left(self._points, crc32(data) * _GOLDEN & 0xFFFFFFFF)
-        slots = self._slots
-        endpoint = self._owners[slots[start if start < len(slots) else 0]]
-        assert endpoint is not None  # noqa: S101 - for type checkers: only free slots lack one
-        if len(data) <= _LONG:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-            self[key] = endpoint
-        return endpoint
+                yield self.owners[slot]
 
 
 def _changed(ring: _Ring, endpoints: tuple[Endpoint, ...]) -> _Ring:
@@ -141,7 +126,7 @@ def _changed(ring: _Ring, endpoints: tuple[Endpoint, ...]) -> _Ring:
         del slot_of[identity]
     free = sorted(set(range(len(wanted) + len(gone))) - set(slot_of.values()))
     slot_of.update(zip(new, free, strict=False))
-    owners: list[Endpoint | None] = [None] * (max(slot_of.values()) + 1)
+    owners = [endpoints[0]] * (max(slot_of.values()) + 1)
     for identity, slot in slot_of.items():
         owners[slot] = wanted[identity]
     if not gone and not new:
@@ -211,6 +196,20 @@ def _built(endpoints: tuple[Endpoint, ...], wanted: dict[Identity, Endpoint]) ->
     )
 
 
+@attrs.define(eq=False)
+class _Known:
+    """Some endpoints, and the owners among them of keys that were asked for.
+
+    By type of key: True equals 1, and comparing str with bytes is an error under ``python -bb``.
+    """
+
+    endpoints: Sequence[Endpoint]
+    texts: dict[Any, Endpoint] = attrs.field(factory=dict)
+    others: dict[type, dict[Any, Endpoint]] = attrs.field(factory=lambda: {bytes: {}, int: {}})
+    ring: _Ring | None = None
+    """Made for the first key: it takes its time."""
+
+
 class Sticky:
     """The same key always goes to the same endpoint, in every process, as long as it is there.
 
@@ -242,19 +241,41 @@ class Sticky:
             encoded(own)
         self._own = own
         self._ring = _Ring()
+        self._known = _Known([])
         self._lock = threading.Lock()
 
     def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:
         """The endpoint that the key belongs to."""
-        ring = self._ring
-        if ring.endpoints is not endpoints:
-            ring = self._ring_of(endpoints)
-        memo = ring.memo.get(type(key))
-        if memo is not None:
-            return memo[key]
-        if key is None:
-            return self.select(endpoints, self._own_key())
-        return next(ring.walk(position(key)))  # a subclass, which may compare as it likes
+        # Written out at length: calls would take most of the time.
+        known = self._known
+        if known.endpoints is not endpoints:
+            known = self._known_of(endpoints)
+        if type(key) is str:
+            owners = known.texts
+        elif key is None:
+            return self.select(known.endpoints, self._own_key())
+        elif type(key) in known.others:
+            owners = known.others[type(key)]
+        else:  # a subclass, which may compare as it likes, or no key at all
+            return next(self._walk(known.endpoints, key))
+        owner = owners.get(key)
+        if owner is None:
+            ring = known.ring
+            if ring is None:
+                ring = known.ring = self._ring_of(known.endpoints)
+            try:
+                data = key.encode() if type(key) is str else encoded(key)
+            except UnicodeEncodeError:
+                data = encoded(key)
+            place = crc32(data) * _GOLDEN & 0xFFFFFFFF
+            number = place >> _PART_SHIFT
+            points, of_points = ring.parts[number] or ring.part(number)
+            owner = of_points[bisect_left(points, place)]
+            if len(data) <= _LONG:
+                if len(owners) >= _REMEMBERED:
+                    owners.clear()
+                owners[key] = owner
+        return owner
 
     def ranked(self, endpoints: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
         """The first ``k`` owners of the key in order, or all, if there are fewer."""
@@ -273,6 +294,20 @@ class Sticky:
         if self._own is None:
             self._own = socket.gethostname()
         return self._own
+
+    def _texts(self, endpoints: Sequence[Endpoint]) -> dict[str, Endpoint]:
+        """The owners of keys that are text, as far as `select` was asked; it goes on adding."""
+        return self._known_of(endpoints).texts
+
+    def _known_of(self, endpoints: Sequence[Endpoint]) -> _Known:
+        """What is remembered of these endpoints."""
+        known = self._known
+        if known.endpoints is not endpoints:
+            if not endpoints:
+                raise IndexError("there is no endpoint to choose from")
+            # tuple() of a tuple is the tuple; a list may change, so it is looked at anew
+            known = self._known = _Known(tuple(endpoints))
+        return known
 
     def _ring_of(self, endpoints: Sequence[Endpoint]) -> _Ring:
         ring = self._ring

@@ -264,7 +264,10 @@ class Peers(Shared):
         if choice.until != math.inf and now() >= choice.until:
             await self._flights.carry_out(known(store))
             choice = store.chosen()
-        return next(choice.draws) if key is None else choice.keyed(choice.among, key)
+        if key is None:
+            return next(choice.draws)
+        owner = choice.texts.get(key) if type(key) is str else None
+        return choice.keyed(choice.among, key) if owner is None else owner
 
     async def sample(self, k: int) -> tuple[Endpoint, ...]:
         """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from headless_discovery import ConfigurationError, Endpoint, Peers, Random, RoundRobin, Sticky
 from headless_discovery._selection import strategy_from
+from headless_discovery._sticky import _PART_SHIFT, _PARTS, position
 
 VECTORS = Path(__file__).parent / "sticky_vectors.json"
 
@@ -214,6 +215,18 @@ def test_a_key_goes_to_the_same_endpoint_in_another_process() -> None:
     assert there == str([strategy.select(pods(9), key).hostname for key in range(50)])
 
 
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_every_part_of_the_ring_is_as_the_algorithm_says(count: int) -> None:
+    endpoints = pods(count)
+    strategy, identities = Sticky(), [endpoint.identity for endpoint in endpoints]
+    assert len({position(key) >> _PART_SHIFT for key in range(20_000)}) == _PARTS
+    for key in range(20_000):
+        walked = next(strategy._walk(endpoints, key))
+        assert strategy.select(endpoints, key) is walked
+        if key % 1000 == 0:
+            assert reference(identities, b"%d" % key)[0] == walked.identity
+
+
 def test_text_bytes_and_numbers_that_read_alike_are_one_key() -> None:
     strategy, endpoints = Sticky(), pods(50)
     for number in range(-20, 200):
@@ -240,6 +253,25 @@ def test_a_kind_of_text_of_ones_own_is_a_key_too() -> None:
 
     strategy, endpoints = Sticky(), pods(9)
     assert strategy.select(endpoints, Text("a")) is strategy.select(endpoints, "a")
+
+
+def test_a_store_takes_what_is_a_key_and_nothing_that_equals_one() -> None:
+    class Text(str):
+        """One that would be taken for another, if it were asked."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+    store, strategy = Peers.static(map(str, pods(9))), Sticky()
+    for _ in range(2):
+        for key in ("a", b"a", 1, "1", b"1", Text("b"), "x" * 1000):
+            assert store.pick(key) is strategy.select(store.endpoints(), key)
+        for wrong in (True, 1.0, ["a"], bytearray(b"a")):
+            with pytest.raises(TypeError, match="a key is"):
+                store.pick(wrong)  # type: ignore[arg-type]  # that is the point
 
 
 @given(st.integers(2, 40), st.integers(0, 39), st.integers(0, 10_000))
@@ -301,12 +333,11 @@ def test_without_a_key_it_stays_with_one_endpoint_of_its_own() -> None:
 
 def test_what_it_remembers_is_bounded() -> None:
     strategy, endpoints = Sticky(), pods(3)
-    for key in range(40_000):
+    for key in range(10_000):
         strategy.select(endpoints, key)
     strategy.select(endpoints, "x" * 1000)
-    remembered = strategy._ring.memo
-    assert len(remembered[int]) <= 1 << 14
-    assert not remembered[str]
+    assert len(strategy._known.others[int]) <= 1 << 12
+    assert not strategy._known.texts
 
 
 def test_two_port_numbers_on_one_name_are_two_places() -> None:
