@@ -248,11 +248,13 @@ class Course(Generic[P]):
         if self.number:
             return None
         choice = self.store.choice
-        self.began = now = self.store.now()
         self.handled = exception()
-        if now >= choice.until:
-            return None
-        return self.begun(choice.one(self.key))
+        if choice.until != math.inf or self.rules is not DEFAULT:  # those need no beginning
+            self.began = now = self.store.now()
+            if now >= choice.until:
+                return None
+        self.number, self._undecided = 1, choice.one(self.key)
+        return Attempt(self._undecided, 1, self)
 
     def begun(self, endpoint: Endpoint) -> Attempt:
         """The next attempt, on this endpoint."""

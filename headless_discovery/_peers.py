@@ -373,18 +373,19 @@ class Peers(Shared):
         timeout: float | None = None,
     ) -> _T:
         """Calls ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
-        usual = on is connection_failed and stop is None and wait is None and timeout is None
-        course = None if usual else _Attempts(self, key, rules(on, stop, wait, timeout))
-        store, handled = self._store, exception()
-        choice, now = store.choice, store.now()
-        if course is None and now < choice.until:
+        if on is connection_failed and stop is None and wait is None and timeout is None:
             # As the loop below would, without its objects: most calls succeed at once.
-            endpoint = choice.one(key)
+            store, handled = self._store, exception()
+            choice = store.choice
+            if key is None and choice.until == math.inf:
+                endpoint = next(choice.draws)  # as `pick` would
+            else:
+                endpoint = self.pick(key)
             try:
                 result = fn(endpoint)
             except Exception as error:
                 course = _Attempts(self, key, DEFAULT)
-                course.began, course.handled = now, handled
+                course.handled = handled
                 course.begun(endpoint)
                 if not course.failed(endpoint, error):
                     raise
@@ -392,7 +393,9 @@ class Peers(Shared):
                 if store.failing:
                     self.report(endpoint)
                 return result
-        for attempt in course or _Attempts(self, key, DEFAULT):
+        else:
+            course = _Attempts(self, key, rules(on, stop, wait, timeout))
+        for attempt in course:
             with attempt as endpoint:
                 return fn(endpoint)
         raise AssertionError  # pragma: no cover - it ends with a result or an error

@@ -78,6 +78,24 @@ def test_the_first_attempt_is_on_whom_pick_would_give(
         assert isinstance(attempt, Attempt)
         assert attempt.endpoint == twin.pick()
         assert (attempt.number, attempt.remaining) == (1, None)
+
+
+@pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky"])
+def test_a_call_is_on_whom_pick_would_give_and_then_on_another(strategy: str) -> None:
+    store, twin = (fixed(4, strategy=strategy) for _ in range(2))
+    for key in (None, None, "user:42", None):
+        assert store.call(lambda endpoint: endpoint, key=key) == twin.pick(key)
+    seen: list[Endpoint] = []
+
+    def work(endpoint: Endpoint) -> str:
+        seen.append(endpoint)
+        if len(seen) == 1:
+            raise REFUSED
+        return "done"
+
+    assert store.call(work) == "done"
+    assert seen[0] == twin.pick()
+    assert seen[1] != seen[0]
     assert next(iter(store.attempts("user:42"))).endpoint == twin.pick("user:42")
 
 

@@ -374,8 +374,14 @@ def test_text_that_is_no_utf_8_is_a_key_too() -> None:
 
 @pytest.mark.parametrize("nobody", [(), []])
 def test_nobody_is_an_index_error(nobody: Any) -> None:
+    strategy = Sticky()
     with pytest.raises(IndexError):
-        Sticky().select(nobody, "a")
+        strategy.select(nobody, "a")
+    strategy.select(pods(3), "a")
+    with pytest.raises(IndexError):
+        strategy.select(nobody, "a")
+    with pytest.raises(IndexError):
+        strategy.ranked(nobody, "a", 1)
 
 
 def test_where_points_coincide_the_lower_identity_comes_first_however_the_ring_came_about(
