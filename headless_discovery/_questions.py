@@ -281,6 +281,7 @@ def _by_addresses(
         return Found(made.endpoints, ttl)
     published = dict.fromkeys(itertools.chain(*families)).keys()
     _remember_size(memory, len(published))
+    yield from _pause(len(published))
     for learnt in (memory.names, memory.origins):
         for address in learnt.keys() - published:
             del learnt[address]
