@@ -8,9 +8,8 @@ and imported, only after a failure, and only if the caller gave an object of its
 import errno
 import math
 import socket
-import ssl
+import sys
 from collections.abc import Callable
-from sys import exception
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -40,7 +39,7 @@ _LONGEST_PAUSE = 2.0
 _TOLD = 10
 """So many attempts are told of in the note, the last ones."""
 
-_FAILURES = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+_FAILURES = (ConnectionError, TimeoutError, socket.gaierror)
 _ERRNOS = frozenset(
     {
         *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
@@ -75,7 +74,9 @@ def _failed(error: BaseException, handled: BaseException | None) -> bool:
         seen.append(error)
         if isinstance(error, DiscoveryError) or _has_http_status(error):
             return False
-        if isinstance(error, _FAILURES) or (isinstance(error, OSError) and error.errno in _ERRNOS):
+        if isinstance(error, _FAILURES) or _is_ssl_error(error):
+            return True
+        if isinstance(error, OSError) and error.errno in _ERRNOS:
             return True
         if isinstance(error, BaseExceptionGroup):
             return all(_failed(each, handled) for each in error.exceptions)
@@ -84,6 +85,11 @@ def _failed(error: BaseException, handled: BaseException | None) -> bool:
         reason = getattr(error, "reason", None)
         pending += [each for each in (behind, reason) if isinstance(each, BaseException)]
     return False
+
+
+def _is_ssl_error(error: BaseException) -> bool:
+    ssl = sys.modules.get("ssl")  # not imported: slow, and nobody else has made one then
+    return ssl is not None and isinstance(error, ssl.SSLError)
 
 
 def _has_http_status(error: BaseException) -> bool:
@@ -248,7 +254,7 @@ class Course(Generic[P]):
         if self.number:
             return None
         choice = self.store.choice
-        self.handled = exception()
+        self.handled = sys.exception()
         if choice.until != math.inf or self.rules is not DEFAULT:  # those need no beginning
             self.began = now = self.store.now()
             if now >= choice.until:

@@ -17,7 +17,7 @@ from ._options import Selecting
 from ._selection import Key, Random, RoundRobin, Sticky, nobody
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Choice:
     """All that `pick` needs, as long as nothing changes."""
 
@@ -44,7 +44,7 @@ UNMADE = Choice()
 """Holds at no time."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Seen:
     """What a choice follows from; the times apart."""
 

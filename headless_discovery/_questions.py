@@ -88,7 +88,7 @@ class Origin(enum.StrEnum):
     """A or AAAA gave its addresses; it is called by the dashed one of them."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Made:
     """A set of endpoints, and what it was made from: the answers' values, told by identity."""
 
@@ -99,7 +99,7 @@ class _Made:
         return len(basis) == len(self.basis) and all(map(operator.is_, basis, self.basis))
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Memory:
     """What one lookup leaves for the next of the same `Wanted`."""
 

@@ -27,7 +27,7 @@ class OddError(Exception):
     """It has none of the shapes."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Reply:
     """A reply's bytes, and what its head says."""
 

@@ -36,7 +36,7 @@ _TO_ANYWHERE = struct.Struct("!H")
 _FARTHEST = 0x3FFF  # that a pointer can point to
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Served:
     """The records as they came, but for TTLs, and with all names written out."""
 
