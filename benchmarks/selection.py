@@ -95,7 +95,7 @@ def keys() -> Table:
     table = Table("pick(key)", base="uhashring get_node")
     for count in SIZES:
         column = f"N={count}"
-        table.measure(column, by_key(count))
+        table.measure(column, by_key(count), rounds=15)
         table.promise("Sticky.select, known key", column, 0.1)
         table.promise("Sticky.select, new key", column, 0.5, than="uhashring get_node, new key")
     return table

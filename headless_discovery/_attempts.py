@@ -255,7 +255,7 @@ class Course(Generic[P]):
             return None
         choice = self.store.choice
         self.handled = sys.exception()
-        if choice.until != math.inf or self.rules is not DEFAULT:  # those need no beginning
+        if choice.ages or self.rules is not DEFAULT:  # those need no beginning
             self.began = now = self.store.now()
             if now >= choice.until:
                 return None

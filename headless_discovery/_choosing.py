@@ -22,7 +22,9 @@ class Choice:
     """All that `pick` needs, as long as nothing changes."""
 
     until: float = -math.inf
-    """When to look again, on the clock; never as long as nothing can grow old."""
+    """When to look again, on the clock."""
+    ages: bool = True
+    """Whether that comes at all; if not, nobody need look at the clock."""
     endpoints: tuple[Endpoint, ...] = ()
     """Whom to choose among; nobody only if nobody is there at all."""
     avoided: tuple[Endpoint, ...] = ()
@@ -100,7 +102,7 @@ class Chooser:
         if seen.endpoints:
             until = min([holds_until, *aside.values()])
             if until != self._choice.until:
-                self._choice = attrs.evolve(self._choice, until=until)
+                self._choice = attrs.evolve(self._choice, until=until, ages=until < math.inf)
         return self._choice
 
     def _made(self, seen: _Seen, staying: tuple[Endpoint, ...]) -> Choice:

@@ -302,8 +302,8 @@ class Peers(Shared):
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
         store = self._store
-        choice, now = store.choice, store.now
-        if choice.until != math.inf and now() >= choice.until:
+        choice = store.choice
+        if choice.ages and store.now() >= choice.until:
             self._flights.carry_out(known(store))
             choice = store.chosen()
         if key is None:
@@ -377,10 +377,8 @@ class Peers(Shared):
             # As the loop below would, without its objects: most calls succeed at once.
             store, handled = self._store, exception()
             choice = store.choice
-            if key is None and choice.until == math.inf:
-                endpoint = next(choice.draws)  # as `pick` would
-            else:
-                endpoint = self.pick(key)
+            # Here and there as `pick` would.
+            endpoint = next(choice.draws) if key is None and not choice.ages else self.pick(key)
             try:
                 result = fn(endpoint)
             except Exception as error:

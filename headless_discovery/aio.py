@@ -260,8 +260,8 @@ class Peers(Shared):
         none, `TypeError` for another kind of key, and what `endpoints` raises.
         """
         store = self._store
-        choice, now = store.choice, store.now
-        if choice.until != math.inf and now() >= choice.until:
+        choice = store.choice
+        if choice.ages and store.now() >= choice.until:
             await self._flights.carry_out(known(store))
             choice = store.chosen()
         if key is None:
