@@ -252,29 +252,33 @@ class Sticky:
             known = self._known_of(endpoints)
         if type(key) is str:
             owners = known.texts
+            owner = owners.get(key)
+            if owner is not None:
+                return owner
         elif key is None:
             return self.select(known.endpoints, self._own_key())
         elif type(key) in known.others:
             owners = known.others[type(key)]
+            owner = owners.get(key)
+            if owner is not None:
+                return owner
         else:  # a subclass, which may compare as it likes, or no key at all
             return next(self._walk(known.endpoints, key))
-        owner = owners.get(key)
-        if owner is None:
-            ring = known.ring
-            if ring is None:
-                ring = known.ring = self._ring_of(known.endpoints)
-            try:
-                data = key.encode() if type(key) is str else encoded(key)
-            except UnicodeEncodeError:
-                data = encoded(key)
-            place = crc32(data) * _GOLDEN & 0xFFFFFFFF
-            number = place >> _PART_SHIFT
-            points, of_points = ring.parts[number] or ring.part(number)
-            owner = of_points[bisect_left(points, place)]
-            if len(data) <= _LONG:
-                if len(owners) >= _REMEMBERED:
-                    owners.clear()
-                owners[key] = owner
+        ring = known.ring
+        if ring is None:
+            ring = known.ring = self._ring_of(known.endpoints)
+        try:
+            data = key.encode() if type(key) is str else encoded(key)
+        except UnicodeEncodeError:
+            data = encoded(key)
+        place = crc32(data) * _GOLDEN & 0xFFFFFFFF
+        number = place >> _PART_SHIFT
+        points, of_points = ring.parts[number] or ring.part(number)
+        owner = of_points[bisect_left(points, place)]
+        if len(data) <= _LONG:
+            if len(owners) >= _REMEMBERED:
+                owners.clear()
+            owners[key] = owner
         return owner
 
     def ranked(self, endpoints: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
