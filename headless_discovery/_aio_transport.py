@@ -22,7 +22,7 @@ from ._exchange import (
     Send,
     Traffic,
 )
-from ._steps import Converse
+from ._steps import Converse, carry_out_async
 from ._wire import is_reply
 
 _LENGTH = 2
@@ -43,34 +43,23 @@ async def converse(
     step: Converse, clock: Clock, traffic: Traffic, per_try: float
 ) -> Sequence[Reply]:
     """Carries out one step; ``per_try`` is in seconds."""
-    going = _Going(clock, traffic, per_try, step.deadline)
+    exchange = functools.partial(_exchange, _Going(clock, traffic, per_try, step.deadline))
     if not step.asks:  # a pause
         await library().sleep(0)
         return []
     if len(step.asks) == 1:
-        return [await _hold(step.asks[0], going)]
+        return [await carry_out_async(step.asks[0], exchange)]
     replies: dict[int, Reply] = {}
 
     async def hold(number: int, asking: Asking) -> None:
-        replies[number] = await _hold(asking, going)
+        replies[number] = await carry_out_async(asking, exchange)
 
     jobs = [functools.partial(hold, number, asking) for number, asking in enumerate(step.asks)]
     await library().side_by_side(jobs, AT_MOST_IN_FLIGHT)
     return [replies[number] for number in range(len(jobs))]
 
 
-async def _hold(asking: Asking, going: _Going) -> Reply:
-    """One conversation."""
-    try:
-        send = next(asking)
-        while True:
-            send = asking.send(await _exchange(send, going))
-    except StopIteration as done:
-        reply: Reply = done.value
-        return reply
-
-
-async def _exchange(send: Send, going: _Going) -> bytes | NoReply:
+async def _exchange(going: _Going, send: Send) -> bytes | NoReply:
     """One message, and what comes back."""
     room = going.deadline - going.clock.now()
     if room <= 0:

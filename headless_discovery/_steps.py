@@ -15,6 +15,8 @@ from ._questions import Lookup
 from ._service import ServiceName
 
 _T = TypeVar("_T")
+_Asked = TypeVar("_Asked")
+_Said = TypeVar("_Said")
 
 
 @attrs.frozen
@@ -47,25 +49,25 @@ def steps_of(
         return outcome
 
 
-def carry_out(steps: Steps[_T], converse: Callable[[Converse], Sequence[Reply]]) -> _T:
-    """Carries the steps out, blocking."""
+def carry_out(asking: Generator[_Asked, _Said, _T], answer: Callable[[_Asked], _Said]) -> _T:
+    """Answers all that it asks, blocking: the steps of a lookup, a conversation's messages."""
     try:
-        step = next(steps)
+        asked = next(asking)
         while True:
-            step = steps.send(converse(step))
+            asked = asking.send(answer(asked))
     except StopIteration as done:
         result: _T = done.value
         return result
 
 
 async def carry_out_async(
-    steps: Steps[_T], converse: Callable[[Converse], Awaitable[Sequence[Reply]]]
+    asking: Generator[_Asked, _Said, _T], answer: Callable[[_Asked], Awaitable[_Said]]
 ) -> _T:
-    """Carries the steps out, awaiting."""
+    """The same, awaiting."""
     try:
-        step = next(steps)
+        asked = next(asking)
         while True:
-            step = steps.send(await converse(step))
+            asked = asking.send(await answer(asked))
     except StopIteration as done:
         result: _T = done.value
         return result

@@ -23,7 +23,7 @@ from ._exchange import (
     Send,
     Traffic,
 )
-from ._steps import Converse
+from ._steps import Converse, carry_out
 from ._wire import is_reply
 
 _LENGTH = 2
@@ -44,7 +44,7 @@ def converse(
     """
     if len(step.asks) == 1:
         alone = _Alone(clock, traffic, per_try, step.deadline, stop)
-        return [alone.hold(step.asks[0])]
+        return [carry_out(step.asks[0], alone.exchange)]
     conversations = [_Conversation(asking) for asking in step.asks]
     if not conversations:
         return []
@@ -206,17 +206,7 @@ class _Alone:
         self._deadline = deadline
         self._stop = stop
 
-    def hold(self, asking: Asking) -> Reply:
-        """Goes on with it until it has its reply."""
-        try:
-            send = next(asking)
-            while True:
-                send = asking.send(self._exchange(send))
-        except StopIteration as done:
-            reply: Reply = done.value
-            return reply
-
-    def _exchange(self, send: Send) -> bytes | NoReply:
+    def exchange(self, send: Send) -> bytes | NoReply:
         """One message, and what comes back."""
         now = self._clock.now()
         until = min(now + self._timeout, self._deadline)

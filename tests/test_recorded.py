@@ -14,6 +14,7 @@ from headless_discovery._exchange import NoReply, Question, Reply, Send, Server,
 from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._questions import Memory, Wanted, lookup
 from headless_discovery._service import ServiceName
+from headless_discovery._steps import carry_out
 from headless_discovery._wire import Answer, is_reply, read
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -51,26 +52,17 @@ class Tape:
 
     def answer(self, question: Question, service: ServiceName) -> Reply:
         asking = ask(question, service, [SERVER], 1232)
-        try:
-            send = next(asking)
-            while True:
-                send = asking.send(self.send(send))
-        except StopIteration as done:
-            reply: Reply = done.value
-            return reply
+        return carry_out(asking, self.send)
 
 
 def look_up(state: str, service: str = "web", **wanted: Any) -> tuple[Outcome, list[str]]:
     name = ServiceName(service, state)
     tape = Tape(state)
     going = lookup(Wanted(name, **wanted), Memory())
-    try:
-        questions = next(going)
-        while True:
-            questions = going.send([tape.answer(question, name) for question in questions])
-    except StopIteration as done:
-        outcome: Outcome = done.value
-        return outcome, tape.asked
+    outcome = carry_out(
+        going, lambda questions: [tape.answer(question, name) for question in questions]
+    )
+    return outcome, tape.asked
 
 
 def found(outcome: Outcome) -> list[str]:

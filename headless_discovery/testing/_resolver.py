@@ -5,7 +5,7 @@ from typing import Protocol
 
 from .._clock import Clock
 from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server, Traffic
-from .._steps import Converse
+from .._steps import Converse, carry_out
 from .._surroundings import ResolvConf, Surroundings
 from .._transport import Resolver
 from .._wire import is_reply
@@ -91,19 +91,17 @@ class FakeResolver(Resolver):
 
     def _ask(self, asking: Asking, room: float, traffic: Traffic) -> tuple[Reply, float]:
         took = 0.0
-        try:
-            send = next(asking)
-            while True:
-                came: bytes | NoReply = OUT_OF_TIME
-                if took < room:
-                    came, seconds = self._exchange(send, traffic)
-                    took += seconds
-                    if isinstance(came, NoReply) and took >= room:
-                        came = OUT_OF_TIME
-                send = asking.send(came)
-        except StopIteration as done:
-            reply: Reply = done.value
-            return reply, min(took, room)
+
+        def exchange(send: Send) -> bytes | NoReply:
+            nonlocal took
+            if took >= room:
+                return OUT_OF_TIME
+            came, seconds = self._exchange(send, traffic)
+            took += seconds
+            return OUT_OF_TIME if isinstance(came, NoReply) and took >= room else came
+
+        reply = carry_out(asking, exchange)
+        return reply, min(took, room)
 
     def _exchange(self, send: Send, traffic: Traffic) -> tuple[bytes | NoReply, float]:
         """What comes back, and how long it takes."""
