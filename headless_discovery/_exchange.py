@@ -102,8 +102,6 @@ class Traffic:
 
 Reply = Answer | LookupFailed
 Asking = Generator[Send, bytes | NoReply, Reply]
-
-
 _Try = Generator[Send, bytes | NoReply, Answer | NoReply]
 
 
@@ -140,14 +138,14 @@ def _ask_server(question: Question, service: ServiceName, server: Server, edns: 
     """UDP; without EDNS if the server cannot do it (RFC 6891, 7); then TCP if it was cut."""
     name, rdtype = question.name, question.rdtype
     offered: int | None = edns
-    came = yield Send(query(name, rdtype, edns=offered), server)
-    said = None if _goes_on(question, came) else _meaning(came, question, service, server)
-    if said is not None and said.rcode in ("FORMERR", "BADVERS", "NOTIMP"):
-        offered = None
+    while True:
         came = yield Send(query(name, rdtype, edns=offered), server)
-        said = None if _goes_on(question, came) else _meaning(came, question, service, server)
-    if said is not None:
-        return said
+        if question.tcp and not isinstance(came, NoReply) and is_cut(came):
+            break  # TCP is to bring the whole
+        said = _meaning(came, question, service, server)
+        if offered is None or said.rcode not in ("FORMERR", "BADVERS", "NOTIMP"):
+            return said
+        offered = None
     whole = _meaning(
         (yield Send(query(name, rdtype, edns=offered), server, tcp=True)), question, service, server
     )
@@ -156,11 +154,6 @@ def _ask_server(question: Question, service: ServiceName, server: Server, edns: 
     # Only now is the part of any use.
     said = _meaning(came, question, service, server)
     return said if isinstance(said, NoReply) else attrs.evolve(said, no_tcp=whole.reason)
-
-
-def _goes_on(question: Question, came: bytes | NoReply) -> bool:
-    """Whether TCP is to bring the whole answer."""
-    return question.tcp and not isinstance(came, NoReply) and is_cut(came)
 
 
 def _meaning(
