@@ -1,6 +1,5 @@
 """Which endpoint is this pod: by its addresses, else by its host name among those. Pure."""
 
-import itertools
 from collections.abc import Collection, Sequence
 
 from ._endpoint import Endpoint
@@ -15,8 +14,6 @@ def find_self(
     name alone proves nothing: another namespace may have a ``web-0`` as well.
     """
     wanted = set(addresses)
-    if wanted.isdisjoint(itertools.chain.from_iterable([each.addresses for each in endpoints])):
-        return ()
     ours = [endpoint for endpoint in endpoints if not wanted.isdisjoint(endpoint.addresses)]
     if len({endpoint.name for endpoint in ours}) > 1:
         ours = [endpoint for endpoint in ours if endpoint.hostname == hostname]
