@@ -16,8 +16,6 @@ from ._surroundings import NAMESPACE_FILE, Surroundings
 DEFAULT_DOMAIN = "cluster.local"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_LONGEST_LABEL = 63
-_LABEL_BELOW = re.compile(r"[a-z0-9_-]*")
 _LABELS_BELOW = re.compile(r"([a-z0-9_-]{1,63}\.)+")
 _LONGEST_PORT = 62  # it is asked for as a label that starts with an underscore
 _LONGEST_BELOW = len(f"_{'p' * _LONGEST_PORT}._sctp.")  # a pod's own label is shorter
@@ -108,15 +106,10 @@ class ServiceName:
     def foreign(self, names: Iterable[str]) -> str | None:
         """The first of the names that it does not own, if there is one; thousands at once."""
         names = list(names)
-        suffix = f".{self._text}"
-        labels = [name[: -len(suffix)] for name in names]
-        if (
-            # Nearly always: one label each. What else there may be is looked at by itself.
-            all(map(str.endswith, names, itertools.repeat(suffix)))
-            and all(labels)
-            and max(map(len, labels), default=0) <= _LONGEST_LABEL
-            and _LABEL_BELOW.fullmatch("".join(labels)) is not None
-        ):
+        # What stands before the Service's name ends in a dot: put together, it can be told apart.
+        below = "".join([name[: -len(self._text)] for name in names])
+        suffixes = itertools.repeat(f".{self._text}")
+        if all(map(str.endswith, names, suffixes)) and _LABELS_BELOW.fullmatch(below) is not None:
             return None
         return next((name for name in names if not self.owns(name)), None)
 
