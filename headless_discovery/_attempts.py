@@ -259,8 +259,7 @@ class Course(Generic[P]):
             self.began = now = self.store.now()
             if now >= choice.until:
                 return None
-        self.number, self._undecided = 1, choice.one(self.key)
-        return Attempt(self._undecided, 1, self)
+        return self.begun(choice.one(self.key))
 
     def begun(self, endpoint: Endpoint) -> Attempt:
         """The next attempt, on this endpoint."""

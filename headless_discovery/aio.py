@@ -264,10 +264,7 @@ class Peers(Shared):
         if choice.ages and store.now() >= choice.until:
             await self._flights.carry_out(known(store))
             choice = store.chosen()
-        if key is None:
-            return next(choice.draws)
-        owner = choice.texts.get(key) if type(key) is str else None
-        return choice.keyed(choice.among, key) if owner is None else owner
+        return choice.one(key)
 
     async def sample(self, k: int) -> tuple[Endpoint, ...]:
         """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
@@ -275,8 +272,7 @@ class Peers(Shared):
         Those that are departing or set aside are among them only if there are not ``k`` others.
         Raises what `endpoints` raises; if there is none, it is ``()``.
         """
-        if not self._store.is_fresh():
-            await self._flights.carry_out(known(self._store))
+        await self.endpoints()
         return self._store.sample(k)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
