@@ -6,8 +6,9 @@ Nothing here knows DNS messages, time or sockets.
 import collections
 import enum
 import itertools
+import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -26,14 +27,16 @@ def dashed(address: str) -> str:
     return label + "0" if label.endswith("-") else label
 
 
-def all_dashed(addresses: Iterable[str]) -> list[str]:
-    """`dashed` of each; thousands at once."""
-    text = " ".join(addresses).replace(".", "-").replace(":", "-") + " "
-    return text.replace("- ", "-0 ").split(" ")[:-1]
+def all_dashed(addresses: Iterable[str], *, below: str = "") -> list[str]:
+    """`dashed` of each, and what follows it; thousands at once."""
+    text = " ".join([*addresses, ""]).replace(".", "-")
+    if ":" in text:
+        text = text.replace(":", "-").replace("- ", "-0 ")
+    return text.replace(" ", f"{below} ").split(" ")[:-1]
 
 
-def _default_identity(endpoint: "Endpoint") -> tuple[str, str]:
-    return endpoint.name, "" if endpoint.port is None else str(endpoint.port)
+def _default_asked_for(endpoint: "Endpoint") -> str:
+    return "" if endpoint.port is None else str(endpoint.port)
 
 
 @attrs.frozen
@@ -48,19 +51,24 @@ class Endpoint:
     addresses: tuple[str, ...]
     port: int | None = None
     """The port number, or ``None`` if the Service has none, or several and none was named."""
-    identity: tuple[str, str] = attrs.field(
-        default=attrs.Factory(_default_identity, takes_self=True),
+    asked_for: str = attrs.field(
+        default=attrs.Factory(_default_asked_for, takes_self=True),
         kw_only=True,
         eq=False,
         repr=False,
     )
-    """(name, port asked for): what stays when the pod gets another address or port number."""
+    """The port that was asked for, as text; empty if none was."""
 
     def __attrs_post_init__(self) -> None:
         if type(self.addresses) is not tuple or not self.addresses:
             raise TypeError(
                 f"addresses must be a tuple of one or more addresses, not {self.addresses!r}"
             )
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """(name, port asked for): what stays when the pod gets another address or port number."""
+        return self.name, self.asked_for
 
     @property
     def address(self) -> str:
@@ -87,22 +95,32 @@ class Endpoint:
         return host if self.port is None else f"{host}:{self.port}"
 
 
-_SLOTS = [vars(Endpoint)[name].__set__ for name in ("name", "addresses", "port", "identity")]
+identity_of: Callable[[Endpoint], tuple[str, str]] = operator.attrgetter("name", "asked_for")
+"""`Endpoint.identity`, for thousands at once."""
+_SLOTS = [vars(Endpoint)[name].__set__ for name in ("name", "addresses", "port", "asked_for")]
+
+
+def by_identity(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], Endpoint]:
+    """The endpoints by their identity, in their order."""
+    return dict(zip(map(identity_of, endpoints), endpoints, strict=True))
 
 
 def endpoints_of(
     names: Sequence[str],
     addresses: Iterable[tuple[str, ...]],
     ports: Iterable[int | None],
-    identities: Iterable[tuple[str, str]],
+    asked_for: Iterable[str],
 ) -> list[Endpoint]:
-    """Endpoints of values that are known to be right: thousands at once, in a third of the time.
+    """Endpoints of values that are known to be right: thousands at once, in a quarter of the time.
 
     No step of it is Python: the slots are filled as ``__init__`` does it, one after the other.
+    `itertools.starmap` hands the tuples of `zip` over as they are, where `map` makes new ones.
     """
-    endpoints = list(map(object.__new__, itertools.repeat(Endpoint, len(names))))
-    for fill, values in zip(_SLOTS, (names, addresses, ports, identities), strict=True):
-        collections.deque(map(fill, endpoints, values), maxlen=0)
+    blank = itertools.repeat((Endpoint,), len(names))
+    endpoints = list(itertools.starmap(object.__new__, blank))
+    for fill, values in zip(_SLOTS, (names, addresses, ports, asked_for), strict=True):
+        pairs = zip(endpoints, values, strict=False)  # values may go on, with the next ones
+        collections.deque(itertools.starmap(fill, pairs), maxlen=0)
     return endpoints
 
 
@@ -162,8 +180,8 @@ def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
         return Change((), (), (), snapshot)
     if not seen:
         return Change(snapshot.endpoints, (), (), snapshot)
-    old = {endpoint.identity: endpoint for endpoint in seen}
-    new = {endpoint.identity: endpoint for endpoint in snapshot.endpoints}
+    old = by_identity(seen)
+    new = by_identity(snapshot.endpoints)
     return Change(
         added=tuple(new[identity] for identity in new if identity not in old),
         removed=tuple(old[identity] for identity in old if identity not in new),

@@ -41,7 +41,7 @@ import random
 
 import attrs
 
-from ._endpoint import Change, Endpoint, Snapshot, State, difference
+from ._endpoint import Change, Endpoint, Snapshot, State, by_identity, difference, identity_of
 from ._errors import DiscoveryError
 from ._outcomes import Empty, Found, Outcome
 from ._policy import Policy
@@ -52,7 +52,6 @@ _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
 _WAITER_ASKS = 5
 """Seconds: whoever waits for members asks at least this often."""
-_ADDRESSES = operator.attrgetter("addresses")
 
 
 @attrs.frozen
@@ -204,9 +203,9 @@ class Membership:
 
     def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
         """Those that the answer holds, sorted by identity as it is."""
-        old = {endpoint.identity: endpoint for endpoint in self.snapshot.endpoints}
-        if not old and max(map(len, map(_ADDRESSES, found.endpoints))) == 1:
+        if not self.snapshot.endpoints:
             return found.endpoints
+        old = by_identity(self.snapshot.endpoints)
         return tuple([self._current(endpoint, old, asked.at) for endpoint in found.endpoints])
 
     def _departing(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
@@ -215,7 +214,7 @@ class Membership:
         if not kept:
             return ()
         policy = self._policy
-        published = {endpoint.identity for endpoint in found.endpoints}
+        published = frozenset(map(identity_of, found.endpoints))
         for identity in self._missing.keys() & published:
             del self._missing[identity]
         departing: list[Endpoint] = []
@@ -263,7 +262,7 @@ class Membership:
         newest_first = sorted(
             listed, key=lambda address: ((":" in address) is not six, -appeared[address])
         )
-        return attrs.evolve(endpoint, addresses=tuple(newest_first), identity=endpoint.identity)
+        return attrs.evolve(endpoint, addresses=tuple(newest_first))
 
     def _forget(self, identity: tuple[str, str]) -> None:
         self._missing.pop(identity, None)
@@ -345,4 +344,4 @@ class Membership:
 
 
 def _merged(*parts: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    return tuple(sorted(itertools.chain(*parts), key=lambda endpoint: endpoint.identity))
+    return tuple(sorted(itertools.chain(*parts), key=identity_of))

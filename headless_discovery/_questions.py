@@ -14,7 +14,8 @@ import enum
 import itertools
 import operator
 import socket  # for inet_pton alone
-from collections.abc import Generator, Iterable, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Literal
 
 import attrs
@@ -68,6 +69,11 @@ class Wanted:
     @types.default
     def _types_of_family(self) -> tuple[Type, ...]:
         return _TYPES[self.family]
+
+    @property
+    def asked_for(self) -> str:
+        """The port as it is told in an endpoint's identity."""
+        return "" if self.port is None else str(self.port)
 
     @property
     def needed(self) -> Type | None:
@@ -142,8 +148,6 @@ Lookup = Generator[list[Question], Sequence[Reply], Outcome]
 Members = dict[str, tuple[str, ...]]
 """Addresses by pod name."""
 Names = tuple[str, ...]
-Published = KeysView[str]
-"""Addresses, in the order of the answers."""
 
 
 class _StopError(Exception):
@@ -190,13 +194,16 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, answer.ttl)
-    ports = _numbers(answer.services)
-    members = {target: answer.glue.get(target, ()) for target in ports}
+    glue, targets = answer.glue, dict(answer.services)
     ttl = answer.ttl
-    bare = [target for target, addresses in members.items() if not addresses]
+    members: Mapping[str, Names] = glue
+    bare: list[str] = []
+    if glue.keys() != targets.keys():
+        members = {target: glue.get(target, ()) for target in targets}
+        bare = [target for target, addresses in members.items() if not addresses]
     if bare:
         asked, extra = yield from _ask_targets(wanted, memory, bare)
-        members |= asked
+        members = {**members, **asked}
         ttl = min(ttl, extra)
     # What other questions found before is older than this.
     memory.addresses.clear()
@@ -205,10 +212,10 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     kept = _of_family(wanted, memory, members)
     if not kept:  # glue may leave a family out, so whether there is nobody must be asked
         return (yield from _by_addresses(wanted, memory, made, answer))
-    found = yield from _found(wanted, kept, ports, ttl)
+    endpoints = yield from _endpoints(_rows_of_services(wanted, kept, answer.services))
     if not bare:
-        memory.made = _Made(basis, found.endpoints)
-    return found
+        memory.made = _Made(basis, endpoints)
+    return Found(endpoints, ttl)
 
 
 def _ask_targets(
@@ -279,27 +286,27 @@ def _by_addresses(
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, ttl)
-    published = dict.fromkeys(itertools.chain(*families)).keys()
+    published = tuple(itertools.chain(*families))
     _remember_size(memory, len(published))
     yield from _pause(len(published))
-    for learnt in (memory.names, memory.origins):
-        for address in learnt.keys() - published:
-            del learnt[address]
-    members: Members = {}
+    _forget_all_but(memory, published)
     if wanted.records == "address":
-        members = yield from _dashed_members(wanted, memory, published)
+        yield from _check_lone(wanted, memory)
+        names, addresses = _dashed_pods(wanted, memory)
     else:
-        names = yield from _names(wanted, memory, published, services)
+        learnt = yield from _names(wanted, memory, published, services)
+        members: Members = {}
         for address in published:
-            for name in names[address]:
+            for name in learnt[address]:
                 members[name] = (*members.get(name, ()), address)
-    number = _common_port(wanted, services)
-    ports = dict.fromkeys(members, (number,) if number else ())
-    yield from _pause(len(members))
-    kept = _of_family(wanted, memory, members)
-    found = yield from _found(wanted, kept, ports, ttl)
-    memory.made = _Made(basis, found.endpoints)
-    return found
+        yield from _pause(len(members))
+        kept = _of_family(wanted, memory, members)
+        names = sorted(kept)
+        addresses = map(kept.__getitem__, names)
+    port, asked_for = repeat(_common_port(wanted, services)), repeat(wanted.asked_for)
+    endpoints = yield from _endpoints(_Rows(names, addresses, port, asked_for))
+    memory.made = _Made(basis, endpoints)
+    return Found(endpoints, ttl)
 
 
 def _take_in(
@@ -348,14 +355,15 @@ def _nobody(
 
 
 def _names(
-    wanted: Wanted, memory: Memory, published: Published, services: Answer | None
+    wanted: Wanted, memory: Memory, published: Sequence[str], services: Answer | None
 ) -> Generator[list[Question], Sequence[Reply], Mapping[str, Names]]:
     """A name for every address: learnt before, from glue, from PTR, or dashed and confirmed."""
     names = memory.names
     before = dict(names)
+    listed = frozenset(published)
     for address, targets in _from_glue(services).items():
         # Part of what is known already is no news; anything else is newer.
-        if address in published and not set(targets) <= set(names.get(address, ())):
+        if address in listed and not set(targets) <= set(names.get(address, ())):
             names[address] = tuple(targets)
             memory.origins[address] = Origin.TARGET
     failure = yield from _ask_names(wanted, memory, [a for a in published if a not in names])
@@ -409,9 +417,7 @@ def _from_glue(services: Answer | None) -> Mapping[str, list[str]]:
     return names
 
 
-def _dashed_members(
-    wanted: Wanted, memory: Memory, published: Published
-) -> Generator[list[Question], Sequence[Reply], Members]:
+def _check_lone(wanted: Wanted, memory: Memory) -> Generator[list[Question], Sequence[Reply], None]:
     """``records="address"``: the caller promises that no pod has a host name.
 
     Whether the Service is headless at all shows only where a family has one address: a virtual
@@ -435,9 +441,20 @@ def _dashed_members(
                 )
             )
         )
-    below = f".{wanted.service}"
-    labels = all_dashed(published)
-    return dict(zip([label + below for label in labels], zip(published), strict=True))
+
+
+def _dashed_pods(wanted: Wanted, memory: Memory) -> tuple[list[str], Iterable[Names]]:
+    """The pods by name, if each address is one with the dashed name; and their addresses."""
+    listed = {rdtype: memory.addresses.get(rdtype, ()) for rdtype in wanted.types}
+    if wanted.family.startswith("prefer"):
+        in_use = _family_in_use(wanted, memory, *map(len, listed.values()))
+        listed = {in_use: listed[in_use]}
+    addresses = sorted(itertools.chain(*listed.values()))
+    names = all_dashed(addresses, below=f".{wanted.service}")
+    if listed.get(Type.AAAA):
+        names, addresses = map(list, zip(*sorted(zip(names, addresses, strict=True)), strict=True))
+    # IPv4 addresses are in the order of their names: digits follow dots as they do dashes.
+    return names, zip(addresses, strict=True)
 
 
 def _confirm_dashed(
@@ -464,8 +481,10 @@ def _confirm_dashed(
 
 
 def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
-    """The port's number from the SRV records that came, if they agree."""
-    if services is None or isinstance(wanted.port, int):
+    """The port's number: the one given, or that of the SRV records that came, if they agree."""
+    if isinstance(wanted.port, int):
+        return wanted.port
+    if services is None:
         return None
     numbers = {number for _, number in services.services if number}
     if len(numbers) == 1:
@@ -485,6 +504,14 @@ def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
             )
         )
     return None
+
+
+def _forget_all_but(memory: Memory, published: Collection[str]) -> None:
+    """Names are kept for addresses that are published."""
+    for learnt in (memory.names, memory.origins):
+        if learnt:
+            for address in learnt.keys() - frozenset(published):
+                del learnt[address]
 
 
 def _remember_size(memory: Memory, size: int) -> None:
@@ -597,48 +624,62 @@ def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
     )
 
 
-def _numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, tuple[int, ...]]:
-    """The port numbers of each SRV target, the lowest first; kube-dns's 0 is no port."""
+@attrs.frozen(eq=False, repr=False)
+class _Rows:
+    """What endpoints are to be made of, in the order of their identities."""
+
+    names: Sequence[str]
+    addresses: Iterable[Names]
+    ports: Iterable[int | None]
+    asked_for: Iterable[str]
+
+
+def _rows_of_services(
+    wanted: Wanted, members: Mapping[str, Names], services: Sequence[tuple[str, int]]
+) -> _Rows:
+    names: Sequence[str] = sorted(members)
+    asked_for: Iterable[str] = repeat(wanted.asked_for)
+    ports: Iterable[int | None]
     numbers = dict(services)
-    if len(numbers) == len(services) and all(numbers.values()):  # nearly always
-        return dict(zip(numbers, zip(numbers.values()), strict=True))
+    if isinstance(wanted.port, int):
+        ports = repeat(wanted.port)
+    elif len(numbers) == len(services) and all(numbers.values()):
+        # Nearly always: one port number for each pod.
+        ports = map(numbers.__getitem__, names)
+    else:
+        several = _several_numbers(services)
+        if max(map(len, several.values())) < 2:
+            ports = [next(iter(several[name]), None) for name in names]
+        elif wanted.port is None:
+            # Several mean that the Service has several.
+            ports = repeat(None)
+        else:
+            # The lowest number is the port asked for; further ones are told from it.
+            rows = sorted(
+                (name, wanted.asked_for if rank == 0 else f"{wanted.port}:{number}", number)
+                for name in names
+                for rank, number in enumerate(several[name] or (None,))
+            )
+            names, asked_for, ports = zip(*rows, strict=True)
+    return _Rows(names, map(members.__getitem__, names), ports, asked_for)
+
+
+def _several_numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, Sequence[int]]:
+    """The port numbers of each SRV target, the lowest first; kube-dns's 0 is no port."""
     several: dict[str, set[int]] = {}
     for target, number in services:
         several.setdefault(target, set()).update({number} - {0})
-    return {target: tuple(sorted(found)) for target, found in several.items()}
+    return {target: sorted(found) for target, found in several.items()}
 
 
-def _found(
-    wanted: Wanted, members: Members, ports: Mapping[str, tuple[int, ...]], ttl: int
-) -> Generator[list[Question], Sequence[Reply], Found]:
-    names = sorted(members)
-    given = "" if wanted.port is None else str(wanted.port)
-    asked_for = [given] * len(names)
-    numbers: list[int | None]
-    if isinstance(wanted.port, int):
-        numbers = [wanted.port] * len(names)
-    elif max(map(len, ports.values())) < 2:
-        # One port number for each pod and all is well.
-        numbers = [next(iter(ports[name]), None) for name in names]
-    elif wanted.port is None:
-        # Several mean that the Service has several.
-        numbers = [None] * len(names)
-    else:
-        several = sorted(
-            # The lowest number is the port asked for; further ones are told from it.
-            (name, given if rank == 0 else f"{given}:{number}", number)
-            for name in names
-            for rank, number in enumerate(ports[name] or (None,))
-        )
-        names, asked_for, numbers = map(list, zip(*several, strict=True))
+def _endpoints(rows: _Rows) -> Generator[list[Question], Sequence[Reply], tuple[Endpoint, ...]]:
+    names = rows.names
+    columns = iter(rows.addresses), iter(rows.ports), iter(rows.asked_for)
     endpoints: list[Endpoint] = []
     for at in range(0, len(names), _AT_ONCE):
-        yield from _pause(len(members))
-        part = slice(at, at + _AT_ONCE)
-        addresses = [members[name] for name in names[part]]
-        identities = zip(names[part], asked_for[part], strict=True)
-        endpoints += endpoints_of(names[part], addresses, numbers[part], identities)
-    return Found(tuple(endpoints), ttl)
+        yield from _pause(len(names))
+        endpoints += endpoints_of(names[at : at + _AT_ONCE], *columns)
+    return tuple(endpoints)
 
 
 def _pause(size: int) -> Generator[list[Question], Sequence[Reply], None]:
@@ -647,7 +688,7 @@ def _pause(size: int) -> Generator[list[Question], Sequence[Reply], None]:
         yield []
 
 
-def _of_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
+def _of_family(wanted: Wanted, memory: Memory, members: Mapping[str, Names]) -> Mapping[str, Names]:
     """The addresses that the caller wants, the preferred family first, the lowest first."""
     types = wanted.types
     if Type.A in types and _have_one_ipv4_each(members):
@@ -667,28 +708,37 @@ def _of_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
     return _one_family(wanted, memory, kept) if wanted.family.startswith("prefer") else kept
 
 
-def _have_one_ipv4_each(members: Members) -> bool:
-    text = " ".join(itertools.chain.from_iterable(members.values()))
-    return ":" not in text and text.count(" ") + 1 == len(members) and all(members.values())
+def _have_one_ipv4_each(members: Mapping[str, Names]) -> bool:
+    addresses = list(itertools.chain.from_iterable(members.values()))
+    alone = len(addresses) == len(members) and all(members.values())
+    return alone and ":" not in "".join(addresses)
 
 
 def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
     """A dual-stack Deployment publishes each pod twice, under two dashed names.
 
-    One family is used of those: the preferred one if it has at least as many as the other, or was
-    in use and still has half as many. A pod with a host name has both under one name, and stays.
+    One family is used of those. A pod with a host name has both under one name, and stays.
     """
-    preferred, other = wanted.types
-    ours, others = set(_dashed_of(members, preferred)), set(_dashed_of(members, other))
-    in_use = memory.in_use is preferred
-    enough = 2 * len(ours) >= len(others) if in_use else len(ours) >= len(others)
-    if ours or others:
-        memory.in_use = preferred if enough else other
-    left_out = others if enough else ours
+    dashed_of = {rdtype: frozenset(_dashed_of(members, rdtype)) for rdtype in wanted.types}
+    in_use = _family_in_use(wanted, memory, *map(len, dashed_of.values()))
+    left_out = frozenset[str]().union(*[dashed_of[each] for each in dashed_of if each != in_use])
     return {name: addresses for name, addresses in members.items() if name not in left_out}
 
 
-def _dashed_of(members: Members, rdtype: Type) -> Iterator[str]:
+def _family_in_use(wanted: Wanted, memory: Memory, ours: int, others: int) -> Type:
+    """The preferred family if it has at least as many dashed names as the other.
+
+    Or if it was in use, and still has half as many.
+    """
+    preferred, other = wanted.types
+    enough = 2 * ours >= others if memory.in_use is preferred else ours >= others
+    in_use = preferred if enough else other
+    if ours or others:
+        memory.in_use = in_use
+    return in_use
+
+
+def _dashed_of(members: Mapping[str, Names], rdtype: Type) -> Iterator[str]:
     """The names that are a dashed address of that family."""
     for name, addresses in members.items():
         label = name.partition(".")[0]

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, Protocol, runtime_checkable
 
-from ._endpoint import Endpoint
+from ._endpoint import Endpoint, by_identity, identity_of
 from ._errors import ConfigurationError
 from ._sticky import Key, Sticky
 
@@ -72,14 +72,14 @@ class RoundRobin:
     def _queue(
         self, endpoints: Sequence[Endpoint], following: Iterator[Endpoint]
     ) -> list[Endpoint]:
-        newcomers = {endpoint.identity: endpoint for endpoint in endpoints}
+        newcomers = by_identity(endpoints)
         order = self._order
         if order:
             # Asking whose turn it is uses up that turn of the old cycle, which ends here.
             upcoming = order.index(next(following))
             order = order[upcoming:] + order[:upcoming]
         staying = [
-            newcomers.pop(endpoint.identity) for endpoint in order if endpoint.identity in newcomers
+            newcomers.pop(identity) for identity in map(identity_of, order) if identity in newcomers
         ]
         return staying + self._rng.sample(list(newcomers.values()), len(newcomers))
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from ._endpoint import Endpoint
+from ._endpoint import Endpoint, by_identity
 
 Key = str | bytes | int
 """What an endpoint can be chosen by; ``"42"``, ``b"42"`` and ``42`` are one key."""
@@ -116,7 +116,7 @@ class _Ring:
 
 def _changed(ring: _Ring, endpoints: tuple[Endpoint, ...]) -> _Ring:
     """The ring of these endpoints, made from another."""
-    wanted = {endpoint.identity: endpoint for endpoint in endpoints}
+    wanted = by_identity(endpoints)
     gone = [identity for identity in ring.slot_of if identity not in wanted]
     new = sorted(identity for identity in wanted if identity not in ring.slot_of)
     if (len(gone) + len(new)) * 4 > len(wanted):

@@ -7,7 +7,6 @@ socket, a thread or a task; the shells see to it that one lookup goes on at a ti
 import copy
 import logging
 import math
-import operator
 import threading
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Sequence
@@ -16,7 +15,7 @@ import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Endpoint, Snapshot, State
+from ._endpoint import Endpoint, Snapshot, State, identity_of
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -384,7 +383,7 @@ class Store:
     def _is_current(self, endpoint: Endpoint) -> bool:
         """Whether it is there, at this very place."""
         endpoints, identity = self.snapshot.endpoints, endpoint.identity
-        index = bisect_left(endpoints, identity, key=operator.attrgetter("identity"))
+        index = bisect_left(endpoints, identity, key=identity_of)
         return (
             index < len(endpoints)
             and endpoints[index].identity == identity
@@ -398,7 +397,7 @@ class Store:
         listed = {parse_endpoint(text).identity: parse_endpoint(text) for text in endpoints}
         now = self.clock.now()
         if listed:
-            found = tuple(sorted(listed.values(), key=lambda endpoint: endpoint.identity))
+            found = tuple(sorted(listed.values(), key=identity_of))
             self._membership.learn(Found(found, math.inf), now, now)
         else:
             self._membership.learn(

@@ -88,7 +88,7 @@ def test_who_leaves_or_moves_is_forgotten() -> None:
     for endpoint in endpoints[:3]:
         ejection.failed(endpoint, 0)
     gone, moved, stays = endpoints[:3]
-    elsewhere = attrs.evolve(moved, addresses=("10.9.9.9",), identity=moved.identity)
+    elsewhere = attrs.evolve(moved, addresses=("10.9.9.9",))
     ejection.see([elsewhere, stays, *endpoints[3:]])
     assert list(ejection.aside([gone, elsewhere, *endpoints[2:]], 0)) == [stays]
 

@@ -102,12 +102,12 @@ def test_its_addresses_are_a_tuple_with_something_in_it(addresses: object) -> No
 def test_its_identity_is_its_name_and_the_port_asked_for() -> None:
     assert endpoint(port=8080).identity == (f"web-0.{ZONE}", "8080")
     assert endpoint(port=None).identity == (f"web-0.{ZONE}", "")
-    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, identity=(f"web-0.{ZONE}", "http"))
+    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, asked_for="http")
     assert named.identity == (f"web-0.{ZONE}", "http")
 
 
 def test_equal_endpoints_are_equal_whatever_was_asked_for_and_can_be_set_members() -> None:
-    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, identity=(f"web-0.{ZONE}", "http"))
+    named = Endpoint(f"web-0.{ZONE}", ("10.0.0.1",), 8080, asked_for="http")
     assert named == endpoint()
     assert {named, endpoint()} == {endpoint()}
     assert endpoint() != endpoint("web-1")
@@ -148,23 +148,23 @@ def test_dashing_many_addresses_at_once_is_dashing_each(addresses: list[str]) ->
             st.text(),
             st.tuples(st.text()),
             st.none() | st.integers(),
-            st.tuples(st.text(), st.text()),
+            st.text(),
         )
     )
 )
 def test_those_made_at_once_are_as_those_made_one_by_one(
-    values: list[tuple[str, tuple[str], int | None, tuple[str, str]]],
+    values: list[tuple[str, tuple[str], int | None, str]],
 ) -> None:
     names = [name for name, _, _, _ in values]
     made = endpoints_of(
         names,
         [addresses for _, addresses, _, _ in values],
         [port for _, _, port, _ in values],
-        [identity for _, _, _, identity in values],
+        [asked_for for _, _, _, asked_for in values],
     )
     alike = [
-        Endpoint(name, addresses, port, identity=identity)
-        for name, addresses, port, identity in values
+        Endpoint(name, addresses, port, asked_for=asked_for)
+        for name, addresses, port, asked_for in values
     ]
     assert made == alike
     assert [each.identity for each in made] == [each.identity for each in alike]

@@ -34,7 +34,7 @@ def membership(rng: random.Random | None = None, **policy: object) -> Membership
 
 
 def pod(name: str, *addresses: str, port: int = 80) -> Endpoint:
-    return Endpoint(name, addresses or (f"10.0.0.{ord(name[-1])}",), port, identity=(name, "http"))
+    return Endpoint(name, addresses or (f"10.0.0.{ord(name[-1])}",), port, asked_for="http")
 
 
 def found(names: str, ttl: float = 5) -> Found:

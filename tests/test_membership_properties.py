@@ -95,7 +95,7 @@ class NameServer:
 def endpoints(members: Members) -> tuple[Endpoint, ...]:
     """New objects each time, as a lookup makes them."""
     return tuple(
-        Endpoint(name, (f"10.0.0.{number}",), 80, identity=(name, "http"))
+        Endpoint(name, (f"10.0.0.{number}",), 80, asked_for="http")
         for name, number in sorted(members.items())
     )
 

@@ -191,8 +191,7 @@ def test_sticky_gives_the_golden_answers() -> None:
     strategy = Sticky()
     for vector in golden["vectors"]:
         endpoints = tuple(
-            Endpoint(name, ("10.0.0.1",), identity=(name, port))
-            for name, port in vector["identities"]
+            Endpoint(name, ("10.0.0.1",), asked_for=port) for name, port in vector["identities"]
         )
         for key, owners in vector["owners"].items():
             ranked = strategy.ranked(endpoints, key, len(owners))
@@ -302,7 +301,7 @@ def test_a_ring_that_was_changed_is_the_one_that_would_be_made_anew() -> None:
 
 def test_a_new_address_moves_nothing() -> None:
     strategy, endpoints = Sticky(), pods(20)
-    moved = tuple(Endpoint(e.name, ("10.9.9.9",), 81, identity=e.identity) for e in endpoints)
+    moved = tuple(Endpoint(e.name, ("10.9.9.9",), 81, asked_for=e.asked_for) for e in endpoints)
     for key in range(500):
         before = strategy.select(endpoints, key)
         after = strategy.select(moved, key)
