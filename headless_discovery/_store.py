@@ -9,13 +9,13 @@ import logging
 import math
 import threading
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 
 import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Endpoint, Snapshot, State, identity_of
+from ._endpoint import Change, Endpoint, Snapshot, State, identity_of
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -23,13 +23,14 @@ from ._options import Finding, Selecting, own_addresses, parse_endpoint
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
 from ._questions import Memory, Origin, lookup
 from ._selection import Key
-from ._self import find_self
+from ._self import ThisPod
 from ._stats import Stats
 from ._steps import Steps, steps_of
 from ._transport import Resolver
 from ._waiting import Presence, Sight, Wanted
 
 log = logging.getLogger("headless_discovery")
+_NOBODY = ThisPod()
 
 
 class Store:
@@ -57,8 +58,9 @@ class Store:
         self.choice = UNMADE
         """What `pick` chooses from, and by; it holds until `Choice.until`."""
         self._memory = Memory()
-        self._own_addresses: tuple[str, ...] | None = None
-        self._looked_at: tuple[object, object] = ((), None)  # when this pod was last looked for
+        self._this_pod: ThisPod | None = None
+        self._looked_at: tuple[Endpoint, ...] = ()  # when this pod was last left out
+        self._left_out: tuple[Endpoint, ...] = ()
         self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
         self._changes = 0
         self._state_since: float | None = None
@@ -184,7 +186,7 @@ class Store:
         if finding is None:
             return attrs.evolve(wanted, stable_for=0, see_self=False)
         if see_self:
-            self._own_addresses = own_addresses(finding, needed_for="see_self=True")
+            self._find_this_pod(finding, needed_for="see_self=True")
         return wanted
 
     # Life.
@@ -238,10 +240,10 @@ class Store:
             return
         now = self.clock.now()
         with self._lock:
-            self._membership.learn(outcome, asked_at, now)
+            change = self._membership.learn(outcome, asked_at, now)
             before = self.snapshot
             self._see()
-        self._note(outcome, before, now)
+        self._note(outcome, before, change, now)
 
     def gave_up(self) -> None:
         """The steps were left before they came to an outcome."""
@@ -252,10 +254,10 @@ class Store:
         wanted, resolver = self.finding.wanted, self.finding.resolver
         try:
             servers = resolver.servers()
-            if self._own_addresses is None:
+            if self._this_pod is None:
                 # Once, and not when a Peers is made: it takes a look at the network.
                 include_self = self.finding.include_self
-                self._own_addresses = own_addresses(
+                self._find_this_pod(
                     self.finding, needed_for=None if include_self else "include_self=False"
                 )
         except ConfigurationError as error:
@@ -270,38 +272,38 @@ class Store:
             )
         )
 
+    def _find_this_pod(self, finding: Finding, *, needed_for: str | None) -> None:
+        addresses = own_addresses(finding, needed_for=needed_for)
+        self._this_pod = ThisPod(addresses, finding.resolver.own_hostname() if addresses else "")
+
     def _see(self) -> None:
         """Takes over what the membership knows now."""
         full, finding = self._membership.snapshot, self.finding
-        own = self.sight.own
-        endpoints, addresses = self._looked_at
-        if full.endpoints is not endpoints or self._own_addresses is not addresses:
-            self._looked_at = full.endpoints, self._own_addresses
-            own = ()
-            if finding is not None and self._own_addresses:
-                hostname = finding.resolver.own_hostname()
-                own = find_self(full.endpoints, self._own_addresses, hostname)
-        shown = full if finding is None or finding.include_self else self._without(own, full)
-        self.snapshot, self.sight = shown, Sight(full, self._membership.run, own)
+        this_pod = self._this_pod or _NOBODY
+        shown = full if finding is None or finding.include_self else self._without(this_pod, full)
+        self.snapshot, self.sight = shown, Sight(full, self._membership.run, this_pod)
         self._note_serving()
         self._chooser.ejection.see(shown.endpoints)
         self.choice = UNMADE  # until somebody wants it: at thousands it takes its time
 
-    def _without(self, own: Sequence[Endpoint], full: Snapshot) -> Snapshot:
+    def _without(self, this_pod: ThisPod, full: Snapshot) -> Snapshot:
         """The membership's snapshot; its state is that of the answer before leaving out."""
         before = self.snapshot
-        ours = {endpoint.identity for endpoint in own}
-        endpoints = tuple([each for each in full.endpoints if each.identity not in ours])
-        if endpoints == before.endpoints:
-            endpoints = before.endpoints
+        endpoints = before.endpoints
+        if full.endpoints is not self._looked_at:
+            self._looked_at, self._left_out = full.endpoints, this_pod.among(full.endpoints)
+            ours = frozenset(map(id, self._left_out))
+            others = tuple([each for each in full.endpoints if id(each) not in ours])
+            if others != endpoints:
+                endpoints = others
         return attrs.evolve(
             full,
             endpoints=endpoints,
-            departing=tuple(endpoint for endpoint in full.departing if endpoint not in own),
+            departing=tuple([each for each in full.departing if each not in self._left_out]),
             generation=before.generation + (endpoints is not before.endpoints),
         )
 
-    def _note(self, outcome: Outcome, before: Snapshot, now: float) -> None:
+    def _note(self, outcome: Outcome, before: Snapshot, change: Change | None, now: float) -> None:
         """Counts; and says in the log what became of the state, with its reason."""
         self._outcomes[type(outcome)] += 1
         snapshot = self.snapshot
@@ -311,13 +313,13 @@ class Store:
             level = logging.WARNING if snapshot.state is State.STALE else logging.INFO
             reason = f": {snapshot.reason}" if snapshot.reason else ""
             log.log(level, "%s is %s%s", self, snapshot.state, reason)
-        if self._presence.is_lost(self.sight):
+        if change is not None and self._presence.is_lost(self.sight.this_pod, change):
             log.warning(
                 "%s: this pod (%s) was listed and is no longer, so its peers do not find it: it is "
                 "not ready, or terminating, or not selected by the Service any more. Check its "
                 "readiness probe and its labels",
                 self,
-                ", ".join(self._own_addresses or ()),
+                ", ".join(self.sight.this_pod.addresses),
             )
         self.lookups += 1
 

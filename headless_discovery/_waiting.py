@@ -16,9 +16,10 @@ import math
 
 import attrs
 
-from ._endpoint import Endpoint, Snapshot, State
+from ._endpoint import Change, Endpoint, Snapshot, State
 from ._errors import ConfigurationError, NotHeadless, NotReady
 from ._membership import Run
+from ._self import ThisPod
 
 _AT_MOST_NAMED = 5
 
@@ -31,8 +32,12 @@ class Sight:
     """Before leaving anybody out."""
     run: Run | None = None
     """The answers in a row that held the present set."""
-    own: tuple[Endpoint, ...] = ()
-    """Those of the snapshot that are this pod."""
+    this_pod: ThisPod = attrs.field(factory=ThisPod)
+
+    @property
+    def own(self) -> tuple[Endpoint, ...]:
+        """Those of the snapshot that are this pod."""
+        return self.this_pod.among(self.snapshot.endpoints)
 
 
 @attrs.define
@@ -43,17 +48,15 @@ class Presence:
     confirmed answer lacks it, or when it is believed that there is nobody at all.
     """
 
-    _seen: bool = False
     _told: bool = False
 
-    def is_lost(self, sight: Sight) -> bool:
+    def is_lost(self, this_pod: ThisPod, change: Change) -> bool:
         """Whether to say so now."""
-        if sight.own:
-            self._seen = True
-        elif self._seen and not self._told:
-            self._told = sight.snapshot.state in (State.LIVE, State.EMPTY)
-            return self._told
-        return False
+        if self._told:
+            return False
+        gone = [*change.removed, *[old for old, _ in change.moved]]
+        self._told = bool(this_pod.among(gone) and not this_pod.among(change.snapshot.endpoints))
+        return self._told
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,7 @@ from .._commands._show import counted
 from .._endpoint import Endpoint, State
 from .._errors import NoSuchPort
 from .._questions import reverse_name
-from .._self import find_self
+from .._self import ThisPod
 from .._service import PROTOCOLS
 from .._wire import Answer, Type
 from ._finding import (
@@ -267,7 +267,7 @@ def own(seen: Observations) -> Finding:
     """Whether this pod is published itself."""
     if not seen.snapshot.endpoints:
         return unseen("no pod was found")
-    mine = find_self(seen.snapshot.endpoints, seen.own_addresses, seen.own_hostname)
+    mine = ThisPod(seen.own_addresses, seen.own_hostname).among(seen.snapshot.endpoints)
     addresses = ", ".join(seen.own_addresses) or "none found"
     if mine:
         return ok(f"{mine[0].name}, {mine[0].address}")
