@@ -33,6 +33,8 @@ class Answer:
     addresses: tuple[str, ...] = ()
     services: tuple[tuple[str, int], ...] = ()
     """(target, port) of the SRV records."""
+    below: str | None = attrs.field(default=None, eq=False, repr=False)
+    """What all those targets are one label below, if that is known: then none needs a look."""
     glue: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """The addresses that came along for SRV targets, by target."""
     pointers: tuple[str, ...] = ()

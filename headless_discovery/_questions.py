@@ -194,12 +194,12 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     if made is not None and made.came_of(basis):
         memory.made = made
         return Found(made.endpoints, answer.ttl)
-    glue, targets = answer.glue, dict(answer.services)
+    glue, numbers = answer.glue, dict(answer.services)
     ttl = answer.ttl
     members: Mapping[str, Names] = glue
     bare: list[str] = []
-    if glue.keys() != targets.keys():
-        members = {target: glue.get(target, ()) for target in targets}
+    if glue.keys() != numbers.keys():
+        members = {target: glue.get(target, ()) for target in numbers}
         bare = [target for target, addresses in members.items() if not addresses]
     if bare:
         asked, extra = yield from _ask_targets(wanted, memory, bare)
@@ -212,7 +212,7 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     kept = _of_family(wanted, memory, members)
     if not kept:  # glue may leave a family out, so whether there is nobody must be asked
         return (yield from _by_addresses(wanted, memory, made, answer))
-    endpoints = yield from _endpoints(_rows_of_services(wanted, kept, answer.services))
+    endpoints = yield from _endpoints(_rows_of_services(wanted, kept, numbers, answer.services))
     if not bare:
         memory.made = _Made(basis, endpoints)
     return Found(endpoints, ttl)
@@ -562,8 +562,10 @@ def _services(wanted: Wanted, memory: Memory, reply: Reply) -> Answer:
         raise _StopError(Unknown(reply))
     if reply.services is memory.owned and reply.alias is None:  # seen before
         return reply
-    _check_headless(wanted, reply)
-    foreign = wanted.service.foreign(target for target, _ in reply.services)
+    foreign = None
+    if reply.below != str(wanted.service):
+        _check_headless(wanted, reply)
+        foreign = wanted.service.foreign(target for target, _ in reply.services)
     if foreign is not None:
         raise _StopError(
             Unknown(
@@ -635,12 +637,15 @@ class _Rows:
 
 
 def _rows_of_services(
-    wanted: Wanted, members: Mapping[str, Names], services: Sequence[tuple[str, int]]
+    wanted: Wanted,
+    members: Mapping[str, Names],
+    numbers: Mapping[str, int],
+    services: Sequence[tuple[str, int]],
 ) -> _Rows:
+    """``numbers``: one port number of each target."""
     names: Sequence[str] = sorted(members)
     asked_for: Iterable[str] = repeat(wanted.asked_for)
     ports: Iterable[int | None]
-    numbers = dict(services)
     if isinstance(wanted.port, int):
         ports = repeat(wanted.port)
     elif len(numbers) == len(services) and all(numbers.values()):

@@ -48,6 +48,7 @@ def again(before: Answer, ttl: int) -> Answer:
         ttl=ttl,
         addresses=before.addresses,
         services=before.services,
+        below=before.below,
         glue=before.glue,
         records=before.records,
     )
@@ -99,15 +100,18 @@ class Names:
         for tail in tails - self._tails.keys():
             self._tails[tail] = _tail_text(tail)
 
+    def tail_text(self, tail: bytes) -> str:
+        """Of one that was checked, without the dot that it begins with."""
+        return self._tails[tail][1:]
+
     def texts(self, names: Collection[bytes], tail: bytes = b"") -> dict[bytes, str]:
         """Checked names as text: lower case, no final dot.
 
         Where all have the same tail, it may be given apart, and the names without it.
         """
         if tail:
-            end = self._tails[tail]
-            firsts = _plain([name[1:] for name in names])
-            return {name: first + end for name, first in zip(names, firsts, strict=True)}
+            texts = _plain([name[1:] for name in names], self._tails[tail])
+            return dict(zip(names, texts, strict=True))
         labels = _plain([name[1 : 1 + name[0]] for name in names])
         return {
             name: label + self._tails[name[1 + name[0] :]]
@@ -129,13 +133,15 @@ def _tail_text(tail: bytes) -> str:
     return "".join([f".{label}" for label in _plain(labels)])
 
 
-def _plain(labels: Sequence[bytes]) -> Sequence[str]:
-    """A host's labels as text, all at once: dots part them, for one with a dot in it is odd."""
-    joined = b".".join(labels)
-    texts = joined.decode("latin-1").lower().split(".") if labels else []
-    if _HOSTS.fullmatch(joined) is None or len(texts) != len(labels):
+def _plain(labels: Sequence[bytes], end: str = "") -> Sequence[str]:
+    """A host's labels as text, and what follows each; all at once.
+
+    Dots part them, for one with a dot in it is odd.
+    """
+    joined = b".".join([*labels, b""])
+    if _HOSTS.fullmatch(joined) is None or joined.count(b".") != len(labels):
         raise OddError
-    return texts
+    return joined.decode("ascii").lower().replace(".", f"{end} ").split(" ")[:-1]
 
 
 def pointed(wire: bytes, at: int) -> int:

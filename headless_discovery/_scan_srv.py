@@ -5,9 +5,13 @@ are pods of one Service. So they are cut apart, all at once, at the bytes that s
 differs. Other records are walked through one by one.
 """
 
+import bisect
+import itertools
 import operator
 import socket
 import struct
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import attrs
 
@@ -30,10 +34,13 @@ from ._scan_base import (
 _HEAD = b"\0\x21\0\x01"
 _ADDRESS_LENGTHS = {b"\0\x01\0\x01": 4, b"\0\x1c\0\x01": 16}  # by type and class
 _NUMBERS = 8  # bytes before a target: the length, the priority, the weight and the port
-_LENGTHS = struct.Struct("!H6xB")  # of the data, and of the target's first label
-_PORT = struct.Struct("!6xH")
+_TARGET = operator.itemgetter(slice(_NUMBERS, None))
+_FRONT = operator.itemgetter(slice(_NUMBERS + 1))
+_IN_FRONT = struct.Struct("!H4xHB")  # the length of the data, the port, that of the first label
 _TO_ANYWHERE = struct.Struct("!H")
 _FARTHEST = 0x3FFF  # that a pointer can point to
+_FIRST_POINTER = bytes((POINTER, 0))
+_UNKNOWN = b""
 
 
 @attrs.define(eq=False, repr=False)
@@ -44,6 +51,8 @@ class _Served:
     """What all names end with, which is left out below; empty if they differ."""
     services: list[bytes]
     """From the length of the data on."""
+    targets: list[bytes]
+    """The last part of these."""
     owners: list[bytes]
     addresses: list[bytes]
     """By owner."""
@@ -64,9 +73,6 @@ class _Served:
             frozenset(map(operator.add, self.owners, self.addresses)),
         )
 
-    def targets(self) -> list[bytes]:
-        return [service[_NUMBERS:] for service in self.services]
-
 
 def services(reply: Reply, before: Answer | None) -> Answer:
     """What the reply says. Targets are written out (RFC 2782)."""
@@ -76,27 +82,31 @@ def services(reply: Reply, before: Answer | None) -> Answer:
         # What equals records that were good when they came is good, too.
         if before is not None and served.records == before.records:
             return again(before, served.ttl)
-        targets = served.targets()
-        if _good(served, targets, names):
-            return _answer(served, targets, names.texts(targets, served.tail))
+        ports = _ports(served)
+        if ports is not None:
+            names.check_tails({served.tail})
+            texts = names.texts(served.targets, served.tail)
+            return _answer(served, texts, ports, names.tail_text(served.tail))
     served = _walk(reply, names)
     if before is not None and served.records == before.records:
         return again(before, served.ttl)
-    targets = served.targets()
-    return _answer(served, targets, names.texts({*targets, *served.owners}, served.tail))
+    texts = names.texts({*served.targets, *served.owners}, served.tail)
+    return _answer(served, texts, _each_port(served), None)
 
 
-def _answer(served: _Served, targets: list[bytes], texts: dict[bytes, str]) -> Answer:
-    hosts = [texts[target] for target in targets]
-    ports = map(_PORT.unpack_from, served.services)
-    services = tuple([(host, port) for host, (port,) in zip(hosts, ports, strict=True)])
-    if len(set(hosts)) < len(hosts) and len(set(services)) < len(services):
+def _answer(
+    served: _Served, texts: dict[bytes, str], ports: Iterable[int], below: str | None
+) -> Answer:
+    hosts = list(map(texts.__getitem__, served.targets))
+    services = tuple(zip(hosts, ports, strict=False))
+    if len(frozenset(hosts)) < len(hosts) and len(frozenset(services)) < len(services):
         raise OddError  # dnspython may take them for one record
     return Answer(
         "NOERROR",
         ttl=served.ttl,
         services=services,
-        glue=_glue([texts[owner] for owner in served.owners], served),
+        below=below,
+        glue=_glue(list(map(texts.__getitem__, served.owners)), served),
         records=served.records,
     )
 
@@ -152,12 +162,14 @@ def _cut(reply: Reply) -> _Served | None:
     if glue is None:
         return None
     owners, addresses, sizes, shortened = glue
+    targets = list(map(_TARGET, pieces))
     if shortened:
-        spelt = _spelt_out(owners, wire[:at], tail, _pointers(pieces, target, len(between)))
-        if spelt is None:
-            return None
-        owners = spelt
-    return _Served(tail, pieces, owners, addresses, sizes, ttl)
+        pointers = _pointers(pieces, target, len(between))
+        owners = _spelt_out(owners, wire[:at], tail, targets, pointers)
+    strange = _UNKNOWN in owners if shortened else not frozenset(targets).issuperset(owners)
+    if strange:
+        return None
+    return _Served(tail, pieces, targets, owners, addresses, sizes, ttl)
 
 
 def _cut_glue(
@@ -189,38 +201,43 @@ def _cut_glue(
     return owners, addresses, frozenset((size,)), shortened
 
 
-def _pointers(services: list[bytes], at: int, between: int) -> dict[bytes, bytes]:
-    """Targets by the pointers to them: the first one stands there."""
-    found: dict[bytes, bytes] = {}
-    for service in services:
-        if at > _FARTHEST:
-            break
-        found[_TO_ANYWHERE.pack(POINTER << 8 | at)] = service[_NUMBERS:]
-        at += len(service) + between
-    return found
+def _pointers(services: list[bytes], at: int, between: int) -> list[bytes]:
+    """To the targets, as far as pointers reach: the first stands at ``at``, the others in steps."""
+    steps = map(operator.add, map(len, services), repeat(between))
+    places = list(itertools.accumulate(steps, initial=at))[:-1]
+    reached = places[: bisect.bisect_right(places, _FARTHEST)]
+    return list(map(_TO_ANYWHERE.pack, map(operator.or_, reached, repeat(POINTER << 8))))
 
 
 def _spelt_out(
-    owners: list[bytes], before: bytes, tail: bytes, targets: dict[bytes, bytes]
-) -> list[bytes] | None:
-    """Owners that are pointers to targets, or labels with a pointer to the tail."""
-    for pointer in {owner[-2:] for owner in owners if len(owner) > 2}:
-        if pointer[0] < POINTER or not before.startswith(tail, pointed(pointer, 0)):
-            return None
-    return [targets.get(owner, b"") if len(owner) == 2 else owner[:-2] for owner in owners]
+    owners: list[bytes], answers: bytes, tail: bytes, targets: list[bytes], pointers: list[bytes]
+) -> list[bytes]:
+    """Owners that are pointers to targets; beyond their reach, labels with one to the tail."""
+    spelt = dict(zip(pointers, targets, strict=False))
+    to_tail = next((owner[-2:] for owner in owners if len(owner) > 2), b"")
+    if to_tail >= _FIRST_POINTER and answers.startswith(tail, pointed(to_tail, 0)):
+        beyond = targets[len(pointers) :]
+        spelt.update(zip(map(operator.add, beyond, repeat(to_tail)), beyond, strict=True))
+    return list(map(spelt.get, owners, repeat(_UNKNOWN)))
 
 
-def _good(served: _Served, targets: list[bytes], names: Names) -> bool:
-    """Whether the lengths of all pieces are what they say, and all owners are targets."""
-    if min(map(len, served.services)) < _LENGTHS.size:
-        return False
+def _ports(served: _Served) -> Iterable[int] | None:
+    """The ports, if the lengths of all pieces are what they say."""
     rest = _NUMBERS - 2 + 1 + len(served.tail)
-    for length, front in {(len(each), each[: _LENGTHS.size]) for each in served.services}:
-        whole, label = _LENGTHS.unpack(front)
+    ports: set[int] = set()
+    services = served.services
+    for length, front in set(zip(map(len, services), map(_FRONT, services), strict=True)):
+        if length < _IN_FRONT.size:
+            return None
+        whole, port, label = _IN_FRONT.unpack(front)
         if not (0 < label <= LONGEST_LABEL and label == length - len(front) == whole - rest):
-            return False
-    names.check_tails({served.tail})
-    return frozenset(targets).issuperset(served.owners)
+            return None
+        ports.add(port)
+    return repeat(ports.pop()) if len(ports) == 1 else _each_port(served)
+
+
+def _each_port(served: _Served) -> Iterator[int]:
+    return (port for _, port, _ in map(_IN_FRONT.unpack_from, served.services))
 
 
 # One by one.
@@ -248,9 +265,11 @@ def _walk(reply: Reply, names: Names) -> _Served:
     tails = {name[1 + name[0] :] for name in (*targets.values(), *owners)}
     tail = tails.pop() if len(tails) == 1 else b""
     end = -len(tail) or None
+    services = [service[:end] for service in services]
     return _Served(
         tail,
-        [service[:end] for service in services],
+        services,
+        list(map(_TARGET, services)),
         [owner[:end] for owner in owners],
         addresses,
         frozenset(map(len, addresses)),

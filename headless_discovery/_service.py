@@ -3,7 +3,6 @@
 It knows the grammar of names and nothing of DNS messages.
 """
 
-import itertools
 import re
 from collections.abc import Iterable
 from typing import Self
@@ -106,10 +105,10 @@ class ServiceName:
     def foreign(self, names: Iterable[str]) -> str | None:
         """The first of the names that it does not own, if there is one; thousands at once."""
         names = list(names)
+        lines = "\n".join([*names, ""])
         # What stands before the Service's name ends in a dot: put together, it can be told apart.
-        below = "".join([name[: -len(self._text)] for name in names])
-        suffixes = itertools.repeat(f".{self._text}")
-        if all(map(str.endswith, names, suffixes)) and _LABELS_BELOW.fullmatch(below) is not None:
+        below = lines.replace(f".{self._text}\n", ".")
+        if lines.count("\n") == len(names) and _LABELS_BELOW.fullmatch(below) is not None:
             return None
         return next((name for name in names if not self.owns(name)), None)
 
