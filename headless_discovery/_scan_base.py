@@ -104,19 +104,17 @@ class Names:
         """Of one that was checked, without the dot that it begins with."""
         return self._tails[tail][1:]
 
-    def texts(self, names: Collection[bytes], tail: bytes = b"") -> dict[bytes, str]:
-        """Checked names as text: lower case, no final dot.
-
-        Where all have the same tail, it may be given apart, and the names without it.
-        """
-        if tail:
-            texts = _plain([name[1:] for name in names], self._tails[tail])
-            return dict(zip(names, texts, strict=True))
+    def texts(self, names: Collection[bytes]) -> dict[bytes, str]:
+        """Checked names as text: lower case, no final dot."""
         labels = _plain([name[1 : 1 + name[0]] for name in names])
         return {
             name: label + self._tails[name[1 + name[0] :]]
             for name, label in zip(names, labels, strict=True)
         }
+
+    def hosts(self, labels: Sequence[bytes], tail: bytes) -> Sequence[str]:
+        """Names of these first labels and one checked tail, likewise."""
+        return _plain(labels, self._tails[tail])
 
 
 @functools.lru_cache(maxsize=64)  # the same few come all day

@@ -10,7 +10,7 @@ import itertools
 import operator
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 import attrs
@@ -34,110 +34,99 @@ from ._scan_base import (
 _HEAD = b"\0\x21\0\x01"
 _ADDRESS_LENGTHS = {b"\0\x01\0\x01": 4, b"\0\x1c\0\x01": 16}  # by type and class
 _NUMBERS = 8  # bytes before a target: the length, the priority, the weight and the port
-_TARGET = operator.itemgetter(slice(_NUMBERS, None))
 _FRONT = operator.itemgetter(slice(_NUMBERS + 1))
 _IN_FRONT = struct.Struct("!H4xHB")  # the length of the data, the port, that of the first label
+_TARGET = operator.itemgetter(slice(_NUMBERS, None))
+_FIRST_LABEL = operator.itemgetter(slice(_NUMBERS + 1, None))
 _TO_ANYWHERE = struct.Struct("!H")
 _FARTHEST = 0x3FFF  # that a pointer can point to
-_FIRST_POINTER = bytes((POINTER, 0))
-_UNKNOWN = b""
-
-
-@attrs.define(eq=False, repr=False)
-class _Served:
-    """The records as they came, but for TTLs, and with all names written out."""
-
-    tail: bytes
-    """What all names end with, which is left out below; empty if they differ."""
-    services: list[bytes]
-    """From the length of the data on."""
-    targets: list[bytes]
-    """The last part of these."""
-    owners: list[bytes]
-    addresses: list[bytes]
-    """By owner."""
-    sizes: frozenset[int]
-    """Of the addresses."""
-    ttl: int
-    """The smallest."""
-    records: tuple[object, ...] = attrs.field(init=False)
-    """For `Answer.records`. The sizes tell where an owner ends and its address begins."""
-
-    @records.default
-    def _in_no_order(self) -> tuple[object, ...]:
-        return (
-            self.tail,
-            len(self.services),
-            frozenset(self.services),
-            self.sizes,
-            frozenset(map(operator.add, self.owners, self.addresses)),
-        )
 
 
 def services(reply: Reply, before: Answer | None) -> Answer:
     """What the reply says. Targets are written out (RFC 2782)."""
-    names = Names(reply.wire)
-    served = _cut(reply)
-    if served is not None:
+    cut = _cut(reply)
+    if cut is not None:
         # What equals records that were good when they came is good, too.
-        if before is not None and served.records == before.records:
-            return again(before, served.ttl)
-        ports = _ports(served)
-        if ports is not None:
-            names.check_tails({served.tail})
-            texts = names.texts(served.targets, served.tail)
-            return _answer(served, texts, ports, names.tail_text(served.tail))
-    served = _walk(reply, names)
-    if before is not None and served.records == before.records:
-        return again(before, served.ttl)
-    texts = names.texts({*served.targets, *served.owners}, served.tail)
-    return _answer(served, texts, _each_port(served), None)
-
-
-def _answer(
-    served: _Served, texts: dict[bytes, str], ports: Iterable[int], below: str | None
-) -> Answer:
-    hosts = list(map(texts.__getitem__, served.targets))
-    services = tuple(zip(hosts, ports, strict=False))
-    if len(frozenset(hosts)) < len(hosts) and len(frozenset(services)) < len(services):
-        raise OddError  # dnspython may take them for one record
-    return Answer(
-        "NOERROR",
-        ttl=served.ttl,
-        services=services,
-        below=below,
-        glue=_glue(list(map(texts.__getitem__, served.owners)), served),
-        records=served.records,
-    )
-
-
-def _glue(hosts: list[str], served: _Served) -> dict[str, tuple[str, ...]]:
-    """By host, without repeats; where there are both families, that of the first comes first."""
-    addresses = served.addresses
-    if served.sizes == {4}:
-        texts = v4_texts(b"".join(addresses))
-    else:
-        texts = [v6_text(each) if len(each) == 16 else socket.inet_ntoa(each) for each in addresses]
-    found: dict[str, tuple[str, ...]] = dict(zip(hosts, zip(texts, strict=True), strict=True))
-    if len(found) == len(hosts):
-        return found
-    several: dict[str, dict[int, dict[str, None]]] = {}
-    for host, address, text in zip(hosts, addresses, texts, strict=True):
-        several.setdefault(host, {}).setdefault(len(address), {})[text] = None
-    return {
-        host: tuple([text for family in families.values() for text in family])
-        for host, families in several.items()
-    }
+        if before is not None and cut.records == before.records:
+            return again(before, cut.ttl)
+        answer = _meaning(cut, Names(reply.wire))
+        if answer is not None:
+            return answer
+    return _walk(reply, before)
 
 
 # All at once.
 
 
-def _cut(reply: Reply) -> _Served | None:
+@attrs.define(eq=False, repr=False)
+class _Cut:
+    """Records that are alike: one address for each target, and targets with one tail."""
+
+    tail: bytes
+    """Of all targets: what follows the first label."""
+    services: list[bytes]
+    """From the length of the data up to the tail."""
+    addresses: list[bytes]
+    """In the order of the services."""
+    ttl: int
+    records: tuple[object, ...] = attrs.field(init=False)
+    """For `Answer.records`."""
+
+    @records.default
+    def _in_no_order(self) -> tuple[object, ...]:
+        pods = frozenset(map(operator.add, self.services, self.addresses))
+        return self.tail, len(self.services), len(self.addresses[0]), pods
+
+
+def _meaning(cut: _Cut, names: Names) -> Answer | None:
+    """What they say; ``None`` if they are not what they look like."""
+    ports = _ports(cut)
+    if ports is None:
+        return None
+    names.check_tails({cut.tail})
+    hosts = names.hosts(list(map(_FIRST_LABEL, cut.services)), cut.tail)
+    glue = dict(zip(hosts, zip(_texts(cut.addresses), strict=True), strict=True))
+    if len(glue) < len(hosts):
+        return None
+    return Answer(
+        "NOERROR",
+        ttl=cut.ttl,
+        services=tuple(zip(hosts, ports, strict=False)),
+        below=names.tail_text(cut.tail),
+        glue=glue,
+        records=cut.records,
+    )
+
+
+def _texts(addresses: Sequence[bytes]) -> Iterable[str]:
+    """Of addresses of one family."""
+    return v4_texts(b"".join(addresses)) if len(addresses[0]) == 4 else map(v6_text, addresses)
+
+
+def _ports(cut: _Cut) -> Iterable[int] | None:
+    """The services' ports, if the lengths of all pieces are what they say."""
+    services = cut.services
+    rest = _NUMBERS - 2 + 1 + len(cut.tail)
+    ports: set[int] = set()
+    for length, front in set(zip(map(len, services), map(_FRONT, services), strict=True)):
+        if length < _IN_FRONT.size:
+            return None
+        whole, port, label = _IN_FRONT.unpack(front)
+        if not (0 < label <= LONGEST_LABEL and label == length - len(front) == whole - rest):
+            return None
+        ports.add(port)
+    return repeat(ports.pop()) if len(ports) == 1 else _each_port(services)
+
+
+def _each_port(services: Iterable[bytes]) -> Iterable[int]:
+    return [port for _, port, _ in map(_IN_FRONT.unpack_from, services)]
+
+
+def _cut(reply: Reply) -> _Cut | None:
     """The records, cut apart at what one has in common with the next; ``None`` if they differ.
 
     Together, pieces and cuts are all the bytes that came. So if each piece is one service, or one
-    address and the owner of the next (`_good` tells), there is no other way to read them.
+    address and the owner of the next (`_ports` tells), there is no other way to read them.
     """
     wire = reply.wire
     at = reply.at + len(reply.owner) + 8
@@ -146,59 +135,64 @@ def _cut(reply: Reply) -> _Served | None:
     rest = target + 1 + wire[target]
     tail = wire[rest : wire.index(0, rest) + 1]
     between = tail + head
-    *pieces, last = wire[at:].split(between, reply.answers - 1)
+    *services, last = wire[at:].split(between, reply.answers - 1)
     end = 2 + int.from_bytes(last[:2], "big") - len(tail)
     ttl = int.from_bytes(head[-4:], "big")
     if (
         not head.startswith(reply.owner + _HEAD)
         or ttl > LONGEST_TTL
-        or len(pieces) + 1 != reply.answers
+        or len(services) + 1 != reply.answers
         or not last.startswith(tail, end)
     ):
         return None
-    pieces.append(last[:end])
+    services.append(last[:end])
     at = len(wire) - len(last) + end + len(tail)
     glue = _cut_glue(reply, at, tail, head[-4:])
-    if glue is None:
+    # As many as there are targets: if each target has one, there is none besides.
+    if len(glue) != len(services):
         return None
-    owners, addresses, sizes, shortened = glue
-    targets = list(map(_TARGET, pieces))
-    if shortened:
-        pointers = _pointers(pieces, target, len(between))
-        owners = _spelt_out(owners, wire[:at], tail, targets, pointers)
-    strange = _UNKNOWN in owners if shortened else not frozenset(targets).issuperset(owners)
-    if strange:
+    owners = list(map(_TARGET, services))
+    if owners[0] not in glue:
+        pointers = _pointers(services, target, len(between))
+        to_tail = next((owner[-2:] for owner in glue if len(owner) > 2), b"\0\0")
+        if len(pointers) < len(owners) and not wire[:at].startswith(tail, pointed(to_tail, 0)):
+            return None
+        owners = pointers + list(map(operator.add, owners[len(pointers) :], repeat(to_tail)))
+    try:
+        addresses = list(map(glue.__getitem__, owners))
+    except KeyError:
         return None
-    return _Served(tail, pieces, targets, owners, addresses, sizes, ttl)
+    return _Cut(tail, services, addresses, ttl)
 
 
-def _cut_glue(
-    reply: Reply, at: int, tail: bytes, ttl: bytes
-) -> tuple[list[bytes], list[bytes], frozenset[int], bool] | None:
-    """Owners without the tail, addresses, their sizes, and whether pointers end the owners."""
-    wire, count = reply.wire, reply.additionals
-    if at == len(wire) or (count == 1 and EDNS.fullmatch(wire, at)):
-        return ([], [], frozenset(), False) if count == (at < len(wire)) else None
+def _cut_glue(reply: Reply, at: int, tail: bytes, ttl: bytes) -> dict[bytes, bytes]:
+    """Each owner's one address; empty if the records differ in more than these.
+
+    An owner is a first label, if the tail follows it; a pointer; or a first label and a pointer.
+    """
+    wire = reply.wire
+    if at == len(wire):
+        return {}
     end = at + 1 + wire[at]
-    shortened = not wire.startswith(tail, end)
-    if shortened:
+    if wire.startswith(tail, end):
+        end += len(tail)
+    else:
         tail = b""
         end = at + 2 if wire[at] >= POINTER else end + 2
-    else:
-        end += len(tail)
     kind = wire[end : end + 4]
     size = _ADDRESS_LENGTHS.get(kind, 0)
     owner, *pieces = wire[at:].split(tail + kind + ttl + size.to_bytes(2, "big"))
     if not size or not pieces:
-        return None
+        return {}
     addresses = [piece[:size] for piece in pieces]
     owners = [owner, *[piece[size:] for piece in pieces]]
     behind = owners.pop()
-    if len(addresses[-1]) < size or len(pieces) + bool(behind) != count:
-        return None
+    if len(addresses[-1]) < size or len(pieces) + bool(behind) != reply.additionals:
+        return {}
     if behind and EDNS.fullmatch(behind) is None:
-        return None
-    return owners, addresses, frozenset((size,)), shortened
+        return {}
+    glue = dict(zip(owners, addresses, strict=True))
+    return glue if len(glue) == len(owners) else {}
 
 
 def _pointers(services: list[bytes], at: int, between: int) -> list[bytes]:
@@ -209,43 +203,13 @@ def _pointers(services: list[bytes], at: int, between: int) -> list[bytes]:
     return list(map(_TO_ANYWHERE.pack, map(operator.or_, reached, repeat(POINTER << 8))))
 
 
-def _spelt_out(
-    owners: list[bytes], answers: bytes, tail: bytes, targets: list[bytes], pointers: list[bytes]
-) -> list[bytes]:
-    """Owners that are pointers to targets; beyond their reach, labels with one to the tail."""
-    spelt = dict(zip(pointers, targets, strict=False))
-    to_tail = next((owner[-2:] for owner in owners if len(owner) > 2), b"")
-    if to_tail >= _FIRST_POINTER and answers.startswith(tail, pointed(to_tail, 0)):
-        beyond = targets[len(pointers) :]
-        spelt.update(zip(map(operator.add, beyond, repeat(to_tail)), beyond, strict=True))
-    return list(map(spelt.get, owners, repeat(_UNKNOWN)))
-
-
-def _ports(served: _Served) -> Iterable[int] | None:
-    """The ports, if the lengths of all pieces are what they say."""
-    rest = _NUMBERS - 2 + 1 + len(served.tail)
-    ports: set[int] = set()
-    services = served.services
-    for length, front in set(zip(map(len, services), map(_FRONT, services), strict=True)):
-        if length < _IN_FRONT.size:
-            return None
-        whole, port, label = _IN_FRONT.unpack(front)
-        if not (0 < label <= LONGEST_LABEL and label == length - len(front) == whole - rest):
-            return None
-        ports.add(port)
-    return repeat(ports.pop()) if len(ports) == 1 else _each_port(served)
-
-
-def _each_port(served: _Served) -> Iterator[int]:
-    return (port for _, port, _ in map(_IN_FRONT.unpack_from, served.services))
-
-
 # One by one.
 
 
-def _walk(reply: Reply, names: Names) -> _Served:
+def _walk(reply: Reply, before: Answer | None) -> Answer:
     wire, at = reply.wire, reply.at
     head = reply.owner + _HEAD
+    names = Names(wire)
     services: list[bytes] = []
     targets: dict[int, bytes] = {}  # by where they stand
     ttls: set[int] = set()
@@ -262,19 +226,51 @@ def _walk(reply: Reply, names: Names) -> _Served:
     owners, addresses = _walk_glue(names, at, reply.additionals, targets, ttls)
     if max(ttls) > LONGEST_TTL:
         raise OddError
-    tails = {name[1 + name[0] :] for name in (*targets.values(), *owners)}
-    tail = tails.pop() if len(tails) == 1 else b""
-    end = -len(tail) or None
-    services = [service[:end] for service in services]
-    return _Served(
-        tail,
-        services,
-        list(map(_TARGET, services)),
-        [owner[:end] for owner in owners],
-        addresses,
-        frozenset(map(len, addresses)),
-        min(ttls),
+    records = _records(services, owners, addresses)
+    if before is not None and before.records == records:
+        return again(before, min(ttls))
+    texts = names.texts({*targets.values(), *owners})
+    hosts = map(texts.__getitem__, map(_TARGET, services))
+    said = tuple(zip(hosts, _each_port(services), strict=True))
+    if len(frozenset(said)) < len(said):
+        raise OddError  # dnspython may take them for one record
+    return Answer(
+        "NOERROR",
+        ttl=min(ttls),
+        services=said,
+        glue=_glue([texts[owner] for owner in owners], addresses),
+        records=records,
     )
+
+
+def _records(
+    services: list[bytes], owners: list[bytes], addresses: list[bytes]
+) -> tuple[object, ...]:
+    """Those that are alike in all but how they are written are as `_Cut.records`."""
+    targets = list(map(_TARGET, services))
+    glue = dict(zip(owners, addresses, strict=True))
+    tails = {target[1 + target[0] :] for target in targets}
+    lengths = frozenset(map(len, addresses))
+    one_each = len(glue) == len(owners) == len(targets) and glue.keys() == frozenset(targets)
+    if one_each and len(tails) == len(lengths) == 1:
+        [tail] = tails
+        firsts = [service[: -len(tail)] for service in services]
+        return _Cut(tail, firsts, [glue[target] for target in targets], ttl=0).records
+    # The lengths tell where an owner ends and its address begins.
+    pods = frozenset(map(operator.add, owners, addresses))
+    return len(services), frozenset(services), lengths, pods
+
+
+def _glue(hosts: Sequence[str], addresses: Sequence[bytes]) -> dict[str, tuple[str, ...]]:
+    """By host, without repeats; where there are both families, that of the first comes first."""
+    found: dict[str, dict[int, dict[str, None]]] = {}
+    for host, address in zip(hosts, addresses, strict=True):
+        text = v6_text(address) if len(address) == 16 else socket.inet_ntoa(address)
+        found.setdefault(host, {}).setdefault(len(address), {})[text] = None
+    return {
+        host: tuple([text for family in families.values() for text in family])
+        for host, families in found.items()
+    }
 
 
 def _walk_glue(
