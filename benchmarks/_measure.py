@@ -153,8 +153,8 @@ def _turn(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
         ready = [contender] * calls
     cpu = time.process_time()
     wall = time.perf_counter()
-    for call in ready:
-        call()
+    while ready:
+        ready.pop()()  # what a call was made ready with goes before the next one, as all else does
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 

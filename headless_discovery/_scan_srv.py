@@ -109,9 +109,7 @@ def _ports(cut: _Cut) -> Iterable[int] | None:
     rest = _NUMBERS - 2 + 1 + len(cut.tail)
     ports: set[int] = set()
     for length, front in set(zip(map(len, services), map(_FRONT, services), strict=True)):
-        if length < _IN_FRONT.size:
-            return None
-        whole, port, label = _IN_FRONT.unpack(front)
+        whole, port, label = _IN_FRONT.unpack(front.ljust(_IN_FRONT.size, b"\0"))
         if not (0 < label <= LONGEST_LABEL and label == length - len(front) == whole - rest):
             return None
         ports.add(port)
@@ -151,13 +149,16 @@ def _cut(reply: Reply) -> _Cut | None:
     # As many as there are targets: if each target has one, there is none besides.
     if len(glue) != len(services):
         return None
-    owners = list(map(_TARGET, services))
-    if owners[0] not in glue:
+    owners: Iterable[bytes]
+    if _TARGET(services[0]) in glue:
+        owners = map(_TARGET, services)
+    else:
         pointers = _pointers(services, target, len(between))
+        beyond = map(_TARGET, services[len(pointers) :])
         to_tail = next((owner[-2:] for owner in glue if len(owner) > 2), b"\0\0")
-        if len(pointers) < len(owners) and not wire[:at].startswith(tail, pointed(to_tail, 0)):
+        if len(pointers) < len(services) and not wire[:at].startswith(tail, pointed(to_tail, 0)):
             return None
-        owners = pointers + list(map(operator.add, owners[len(pointers) :], repeat(to_tail)))
+        owners = itertools.chain(pointers, map(operator.add, beyond, repeat(to_tail)))
     try:
         addresses = list(map(glue.__getitem__, owners))
     except KeyError:
@@ -184,8 +185,8 @@ def _cut_glue(reply: Reply, at: int, tail: bytes, ttl: bytes) -> dict[bytes, byt
     owner, *pieces = wire[at:].split(tail + kind + ttl + size.to_bytes(2, "big"))
     if not size or not pieces:
         return {}
-    addresses = [piece[:size] for piece in pieces]
-    owners = [owner, *[piece[size:] for piece in pieces]]
+    addresses = list(map(operator.itemgetter(slice(size)), pieces))
+    owners = [owner, *map(operator.itemgetter(slice(size, None)), pieces)]
     behind = owners.pop()
     if len(addresses[-1]) < size or len(pieces) + bool(behind) != reply.additionals:
         return {}

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import random
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -202,6 +203,16 @@ def srv(*answers: bytes, **more: Any) -> bytes:
     return message(WEB, Type.SRV, answers, **more)
 
 
+def with_glue(*answers: bytes) -> bytes:
+    """The services, and one address for each target, whose owner is a pointer to that."""
+    glue, place = [], len(srv()) + len(TO_QUESTION) + 10 + 6
+    for number, answer in enumerate(answers):
+        pointer = (0xC000 | place).to_bytes(2, "big")
+        glue.append(record(pointer, 1, bytes((10, 0, 0, number))))
+        place += len(answer)
+    return srv(*answers, additional=glue)
+
+
 def ptr(*answers: bytes) -> bytes:
     return message(REVERSE, Type.PTR, answers)
 
@@ -232,6 +243,14 @@ GLUE = record(TARGET, 1, FOUR)
 GROWN = SERVED.replace(b"\5web-0", b"\5web-00")
 LONG = ".".join(["w" * 62] * 4)
 NO_EDNS = EDNS[:5] + b"\1" + EDNS[6:]
+WRONG = {
+    "a service shorter than it says": SERVED[:11] + bytes((SERVED[11] + 1,)) + SERVED[12:],
+    "a service longer than it says": GROWN,
+    "a service whose label alone says how long it is": GROWN.replace(b"\5", b"\6"),
+    "a service whose length alone is right": about_it(33, service(b"\4" + TARGET[1:])),
+    "a service without a label": about_it(33, service(b"\0" + TARGET[6:])),
+    "a service with a label of 64": about_it(33, service(b"\x40" + b"w" * 64 + TARGET[6:])),
+}
 ODD = {
     "half a header": bytes(11),
     "a query": a(flags=0x0100),
@@ -267,16 +286,8 @@ ODD = {
     "services with a TTL of 2^31": srv(about_it(33, service(TARGET), ttl=2**31)),
     "one service with a TTL of 2^31": srv(SERVED, about_it(33, service(TARGET, 81), ttl=2**31)),
     "a service twice": srv(SERVED, about_it(33, service(TARGET, priority=1))),
-    "a service shorter than it says": srv(
-        OTHER, SERVED[:11] + bytes((SERVED[11] + 1,)) + SERVED[12:], SERVED
-    ),
-    "a service longer than it says": srv(OTHER, GROWN, SERVED),
-    "a service whose label alone says how long it is": srv(
-        OTHER, GROWN.replace(b"\5", b"\6"), SERVED
-    ),
-    "a service whose length alone is right": srv(
-        OTHER, about_it(33, service(b"\4" + TARGET[1:])), SERVED
-    ),
+    **{f"{odd}, without glue": srv(OTHER, wrong, SERVED) for odd, wrong in WRONG.items()},
+    **{f"{odd}, with glue": with_glue(OTHER, wrong, SERVED) for odd, wrong in WRONG.items()},
     "a service less than it counts": counting(srv(SERVED, additional=[GLUE]), 2, 1),
     "a target with a pointer": srv_to(b"\3abc" + TO_QUESTION),
     "the root as target": srv_to(b"\0"),
@@ -530,11 +541,37 @@ def test_an_address_is_not_taken_for_one_of_the_other_family() -> None:
     assert scan(srv(SERVED, OTHER, additional=[GLUE, record(owner, 1, FOUR)]), known) is None
 
 
-def test_numbers_of_a_service_that_look_like_the_head_of_another_confuse_nobody() -> None:
+@pytest.mark.parametrize("made", [srv, with_glue], ids=["without glue", "with glue"])
+def test_numbers_of_a_service_that_look_like_the_head_of_another_confuse_nobody(
+    made: Callable[..., bytes],
+) -> None:
     looks = struct.pack("!3H", 0x00C0, 0x0C00, 0x2100) + b"\1a\0"
     others = [service(b"\1b\0"), service(b"\1c\0")]
-    answer = scanned(srv(*[about_it(33, data, ttl=0x6100C00C) for data in (looks, *others)]))
+    answer = scanned(made(*[about_it(33, data, ttl=0x6100C00C) for data in (looks, *others)]))
     assert answer.services == (("a", 0x2100), ("b", 80), ("c", 80))
+
+
+def test_a_target_is_one_in_small_letters_and_in_capitals() -> None:
+    loud = about_it(33, service(TARGET.replace(b"web-0", b"WEB-0"), 81))
+    answer = scanned(with_glue(SERVED, loud))
+    assert answer.services == ((f"web-0.{WEB}", 80), (f"web-0.{WEB}", 81))
+    assert answer.glue == {f"web-0.{WEB}": ("10.0.0.0", "10.0.0.1")}
+
+
+def test_each_target_has_its_own_port() -> None:
+    answer = scanned(with_glue(SERVED, about_it(33, service(encode_name(f"web-1.{WEB}"), 81))))
+    assert answer.services == ((f"web-0.{WEB}", 80), (f"web-1.{WEB}", 81))
+
+
+def test_glue_too_far_from_its_target_for_a_pointer_may_end_in_a_pointer_to_anything() -> None:
+    wire = cluster_reply(450, Type.SRV, tcp=True)
+    tails = set(re.findall(rb"(?s)[0-9](\xc0.)\x00\x01\x00\x01", wire))
+    assert len(tails) == 1, "one pointer to what all targets end with"
+    known = scanned(wire)
+    other = scanned(wire.replace(tails.pop() + b"\0\1", TO_QUESTION + b"\0\1"))
+    assert len(known.glue) == 450
+    assert other.services == known.services
+    assert any(name.endswith("._http._tcp.web.default.svc.cluster.local") for name in other.glue)
 
 
 # Anything.
