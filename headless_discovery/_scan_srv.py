@@ -251,15 +251,14 @@ def _records(
     targets = list(map(_TARGET, services))
     glue = dict(zip(owners, addresses, strict=True))
     tails = {target[1 + target[0] :] for target in targets}
-    lengths = frozenset(map(len, addresses))
     one_each = len(glue) == len(owners) == len(targets) and glue.keys() == frozenset(targets)
-    if one_each and len(tails) == len(lengths) == 1:
+    if one_each and len(tails) == len(frozenset(map(len, addresses))) == 1:
         [tail] = tails
         firsts = [service[: -len(tail)] for service in services]
         return _Cut(tail, firsts, [glue[target] for target in targets], ttl=0).records
-    # The lengths tell where an owner ends and its address begins.
+    # A name tells by itself where it ends and the address begins.
     pods = frozenset(map(operator.add, owners, addresses))
-    return len(services), frozenset(services), lengths, pods
+    return len(services), frozenset(services), pods
 
 
 def _glue(hosts: Sequence[str], addresses: Sequence[bytes]) -> dict[str, tuple[str, ...]]:

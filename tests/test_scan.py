@@ -203,12 +203,12 @@ def srv(*answers: bytes, **more: Any) -> bytes:
     return message(WEB, Type.SRV, answers, **more)
 
 
-def with_glue(*answers: bytes) -> bytes:
+def with_glue(*answers: bytes, ttl: int = 30) -> bytes:
     """The services, and one address for each target, whose owner is a pointer to that."""
     glue, place = [], len(srv()) + len(TO_QUESTION) + 10 + 6
     for number, answer in enumerate(answers):
         pointer = (0xC000 | place).to_bytes(2, "big")
-        glue.append(record(pointer, 1, bytes((10, 0, 0, number))))
+        glue.append(record(pointer, 1, bytes((10, 0, 0, number)), ttl=ttl))
         place += len(answer)
     return srv(*answers, additional=glue)
 
@@ -239,6 +239,7 @@ ONE = about_it(1, FOUR)
 TARGET = encode_name(f"web-0.{WEB}")
 SERVED = about_it(33, service(TARGET))
 OTHER = about_it(33, service(encode_name(f"web-1.{WEB}")))
+THIRD = about_it(33, service(encode_name(f"web-2.{WEB}")))
 GLUE = record(TARGET, 1, FOUR)
 GROWN = SERVED.replace(b"\5web-0", b"\5web-00")
 LONG = ".".join(["w" * 62] * 4)
@@ -284,10 +285,13 @@ ODD = {
     "glue beside addresses": a(ONE, additional=[GLUE]),
     "a service of another name": srv(record(encode_name("web.shap"), 33, service(TARGET))),
     "services with a TTL of 2^31": srv(about_it(33, service(TARGET), ttl=2**31)),
+    "services and glue with a TTL of 2^31": with_glue(
+        about_it(33, service(TARGET), ttl=2**31), ttl=2**31
+    ),
     "one service with a TTL of 2^31": srv(SERVED, about_it(33, service(TARGET, 81), ttl=2**31)),
     "a service twice": srv(SERVED, about_it(33, service(TARGET, priority=1))),
-    **{f"{odd}, without glue": srv(OTHER, wrong, SERVED) for odd, wrong in WRONG.items()},
-    **{f"{odd}, with glue": with_glue(OTHER, wrong, SERVED) for odd, wrong in WRONG.items()},
+    **{f"{odd}, without glue": srv(OTHER, wrong, THIRD) for odd, wrong in WRONG.items()},
+    **{f"{odd}, with glue": with_glue(OTHER, wrong, THIRD) for odd, wrong in WRONG.items()},
     "a service less than it counts": counting(srv(SERVED, additional=[GLUE]), 2, 1),
     "a target with a pointer": srv_to(b"\3abc" + TO_QUESTION),
     "the root as target": srv_to(b"\0"),
@@ -401,6 +405,27 @@ def test_the_same_targets_with_exchanged_addresses_are_another_answer() -> None:
     exchanged = scan(other.replace(b"\n\0\0\3", b"\n\0\0\2"), known)
     assert exchanged is not None
     assert exchanged.glue == {f"web-1.{WEB}": ("10.0.0.2",), f"web-2.{WEB}": ("10.0.0.1",)}
+
+
+def test_other_targets_with_the_same_first_labels_are_another_answer() -> None:
+    one = services([1, 2], 30)
+    records = len(message(WEB, Type.SRV))
+    other = one[:records] + one[records:].replace(b"shop", b"shap")
+    known = scanned(one)
+    assert scan(other, known) == scanned(other) != known
+
+
+def test_a_service_that_comes_twice_is_not_taken_for_one() -> None:
+    twice = with_glue(SERVED, SERVED).replace(b"\n\0\0\1", b"\n\0\0\0")
+    assert scan(twice, scanned(with_glue(SERVED))) is None
+
+
+def test_two_addresses_of_a_target_are_not_taken_for_one() -> None:
+    one, other = (record(TARGET, 1, bytes((10, 0, 0, last))) for last in (1, 2))
+    known = scanned(srv(SERVED, additional=[one, other]))
+    for left in (one, other):
+        less = srv(SERVED, additional=[left])
+        assert scan(less, known) == scanned(less) != known
 
 
 # Two replies to one question, one after the other.
@@ -547,7 +572,8 @@ def test_numbers_of_a_service_that_look_like_the_head_of_another_confuse_nobody(
 ) -> None:
     looks = struct.pack("!3H", 0x00C0, 0x0C00, 0x2100) + b"\1a\0"
     others = [service(b"\1b\0"), service(b"\1c\0")]
-    answer = scanned(made(*[about_it(33, data, ttl=0x6100C00C) for data in (looks, *others)]))
+    records = [about_it(33, data, ttl=0x6100C00C) for data in (looks, *others)]
+    answer = scanned(made(*records))
     assert answer.services == (("a", 0x2100), ("b", 80), ("c", 80))
 
 
@@ -556,6 +582,20 @@ def test_a_target_is_one_in_small_letters_and_in_capitals() -> None:
     answer = scanned(with_glue(SERVED, loud))
     assert answer.services == ((f"web-0.{WEB}", 80), (f"web-0.{WEB}", 81))
     assert answer.glue == {f"web-0.{WEB}": ("10.0.0.0", "10.0.0.1")}
+
+
+def test_glue_of_others_than_the_targets_is_read_too() -> None:
+    other = record(encode_name(f"web-9.{WEB}"), 1, FOUR)
+    assert scanned(srv(SERVED, additional=[GLUE, other])).glue == {
+        f"web-0.{WEB}": ("0.0.0.0",),
+        f"web-9.{WEB}": ("0.0.0.0",),
+    }
+
+
+def test_the_last_target_may_end_in_another_name_of_the_same_length() -> None:
+    other = about_it(33, service(encode_name(f"web-1.{WEB}".replace("shop", "shap"))))
+    answer = scanned(with_glue(SERVED, other))
+    assert list(answer.glue) == [f"web-0.{WEB}", f"web-1.{WEB}".replace("shop", "shap")]
 
 
 def test_each_target_has_its_own_port() -> None:
@@ -572,6 +612,14 @@ def test_glue_too_far_from_its_target_for_a_pointer_may_end_in_a_pointer_to_anyt
     assert len(known.glue) == 450
     assert other.services == known.services
     assert any(name.endswith("._http._tcp.web.default.svc.cluster.local") for name in other.glue)
+
+
+def test_a_pointer_reaches_no_farther_than_its_14_bits_say() -> None:
+    targets = [encode_name(f"{'w' * 50}-{number:03}.{WEB}") for number in range(170)]
+    wire = with_glue(*[about_it(33, service(target)) for target in targets])
+    assert wire.index(targets[-1]) > 0x3FFF, "its pointer lacks a bit, and is to somewhere else"
+    check_scan(wire)
+    check_read(wire)
 
 
 # Anything.
