@@ -52,9 +52,9 @@ class Presence:
 
     def is_lost(self, this_pod: ThisPod, change: Change) -> bool:
         """Whether to say so now."""
-        if self._told:
-            return False
         gone = [*change.removed, *[old for old, _ in change.moved]]
+        if self._told or not gone:
+            return False
         self._told = bool(this_pod.among(gone) and not this_pod.among(change.snapshot.endpoints))
         return self._told
 
