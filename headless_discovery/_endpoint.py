@@ -105,6 +105,12 @@ def by_identity(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], Endpoint
     return dict(zip(map(identity_of, endpoints), endpoints, strict=True))
 
 
+def not_among(some: Iterable[object], endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Those of the endpoints that are not these very objects, which is soon told."""
+    known = frozenset(map(id, some))
+    return [endpoint for endpoint in endpoints if id(endpoint) not in known]
+
+
 def endpoints_of(
     names: Sequence[str],
     addresses: Iterable[tuple[str, ...]],
@@ -180,8 +186,8 @@ def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
         return Change((), (), (), snapshot)
     if not seen:
         return Change(snapshot.endpoints, (), (), snapshot)
-    old = by_identity(seen)
-    new = by_identity(snapshot.endpoints)
+    old = by_identity(not_among(snapshot.endpoints, seen))
+    new = by_identity(not_among(seen, snapshot.endpoints))
     return Change(
         added=tuple(new[identity] for identity in new if identity not in old),
         removed=tuple(old[identity] for identity in old if identity not in new),

@@ -38,10 +38,20 @@ a waiter
 import itertools
 import operator
 import random
+from collections.abc import Sequence
 
 import attrs
 
-from ._endpoint import Change, Endpoint, Snapshot, State, by_identity, difference, identity_of
+from ._endpoint import (
+    Change,
+    Endpoint,
+    Snapshot,
+    State,
+    by_identity,
+    difference,
+    identity_of,
+    not_among,
+)
 from ._errors import DiscoveryError
 from ._outcomes import Empty, Found, Outcome
 from ._policy import Policy
@@ -52,6 +62,7 @@ _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
 _WAITER_ASKS = 5
 """Seconds: whoever waits for members asks at least this often."""
+_everything = operator.attrgetter("name", "asked_for", "addresses", "port")
 
 
 @attrs.frozen
@@ -188,7 +199,8 @@ class Membership:
         policy = self._policy
         members, departing = self.snapshot.endpoints, self.snapshot.departing
         if departing or found.endpoints is not self._published:  # else all is as it was
-            members, departing = self._members(found, asked), self._departing(found, asked)
+            members, unlisted = self._members(found, asked)
+            departing = self._departing(unlisted, asked)
         self._published = found.endpoints
         self._grace = None
         self._confirmed_at = asked.at
@@ -201,27 +213,34 @@ class Membership:
             State.LIVE, endpoints=endpoints, departing=departing, ttl=found.ttl, now=now
         )
 
-    def _members(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
-        """Those that the answer holds, sorted by identity as it is."""
-        if not self.snapshot.endpoints:
-            return found.endpoints
-        old = by_identity(self.snapshot.endpoints)
-        return tuple([self._current(endpoint, old, asked.at) for endpoint in found.endpoints])
+    def _members(
+        self, found: Found, asked: Asked
+    ) -> tuple[tuple[Endpoint, ...], Sequence[Endpoint]]:
+        """Those that the answer holds, and those of before that it lacks; sorted by identity.
 
-    def _departing(self, found: Found, asked: Asked) -> tuple[Endpoint, ...]:
-        """Those that it lacks and that stay until that is confirmed, sorted by identity."""
-        kept = self.snapshot.endpoints
-        if not kept:
-            return ()
+        Mostly few of thousands differ, so only these are looked at one by one.
+        """
+        before = self.snapshot.endpoints
+        if not before:
+            return found.endpoints, ()
+        known = dict(zip(map(_everything, before), before, strict=True))
+        same = list(map(known.get, map(_everything, found.endpoints)))
+        fresh = [new for new, old in zip(found.endpoints, same, strict=True) if old is None]
+        unlisted = by_identity(not_among(same, before))
+        shown = iter([self._current(new, unlisted, asked.at) for new in fresh])
+        for endpoint in fresh:
+            unlisted.pop(endpoint.identity, None)
+        members = tuple([next(shown) if old is None else old for old in same])
+        return members, tuple(unlisted.values())
+
+    def _departing(self, unlisted: Sequence[Endpoint], asked: Asked) -> tuple[Endpoint, ...]:
+        """Those of the unlisted that stay until that is confirmed."""
         policy = self._policy
-        published = frozenset(map(identity_of, found.endpoints))
-        for identity in self._missing.keys() & published:
+        for identity in self._missing.keys() - frozenset(map(identity_of, unlisted)):
             del self._missing[identity]
         departing: list[Endpoint] = []
-        for endpoint in kept:
+        for endpoint in unlisted:
             identity = endpoint.identity
-            if identity in published:
-                continue
             missing = self._missing.setdefault(identity, _Missing(self._confirmed_at, asked))
             forgotten = asked.at - missing.last_seen > policy.forget_after
             if forgotten or asked.confirms(missing.first, policy.confirm_after):

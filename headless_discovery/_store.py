@@ -15,7 +15,7 @@ import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Change, Endpoint, Snapshot, State, identity_of
+from ._endpoint import Change, Endpoint, Snapshot, State, identity_of, not_among
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -292,8 +292,7 @@ class Store:
         endpoints = before.endpoints
         if full.endpoints is not self._looked_at:
             self._looked_at, self._left_out = full.endpoints, this_pod.among(full.endpoints)
-            ours = frozenset(map(id, self._left_out))
-            others = tuple([each for each in full.endpoints if id(each) not in ours])
+            others = tuple(not_among(self._left_out, full.endpoints))
             if others != endpoints:
                 endpoints = others
         return attrs.evolve(
