@@ -5,6 +5,7 @@ UDP, whole over TCP. They run out at once (a TTL of 0), so that no contender ans
 It is a process of its own: ``python -m benchmarks._replay PORT`` serves, and says where.
 """
 
+import itertools
 import select
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from headless_discovery.testing import FakeCluster
 
 ADDRESSES = (3, 100, 1000, 4000)
 SERVICES = (3, 100, 500)
+ROLLING = (1000, 4000)
+"""Sizes of Services whose answers lack a pod each time, and have another one instead."""
 DOMAIN = "default.svc.cluster.local"
 _VARIANTS = 5
 
@@ -24,6 +27,11 @@ _VARIANTS = 5
 def name(pods: int, rdtype: Type) -> str:
     """What to ask about so many pods."""
     return f"web{pods}.{DOMAIN}" if rdtype is not Type.SRV else f"_http._tcp.srv{pods}.{DOMAIN}"
+
+
+def rolling(pods: int) -> str:
+    """What to ask about so many pods of which some are replaced each time."""
+    return f"roll{pods}.{DOMAIN}"
 
 
 class Replay:
@@ -54,21 +62,26 @@ class Replay:
 def _answers() -> dict[bytes, list[tuple[bytes, bytes]]]:
     """Over UDP and TCP, by question."""
     made: dict[bytes, list[tuple[bytes, bytes]]] = {}
-    for network, (pods, rdtype) in enumerate(
-        [(pods, Type.A) for pods in ADDRESSES] + [(pods, Type.SRV) for pods in SERVICES]
+    for network, (asked_for, rdtype, pods) in enumerate(
+        [(name(pods, Type.A), Type.A, pods) for pods in ADDRESSES]
+        + [(name(pods, Type.SRV), Type.SRV, pods) for pods in SERVICES]
+        + [(rolling(pods), Type.A, pods) for pods in ROLLING]
     ):
         cluster = FakeCluster(ttl=0)
         service = cluster.add_service(
-            f"{'srv' if rdtype is Type.SRV else 'web'}{pods}", ports={"http": 8080}
+            asked_for.removesuffix(f".{DOMAIN}").removeprefix("_http._tcp."), ports={"http": 8080}
         )
         for number in range(pods):
             service.add_pod(f"10.{network}.{number >> 8}.{number & 0xFF}")
-        asked = query(name(pods, rdtype), rdtype, edns=1232)
+        asked = query(asked_for, rdtype, edns=1232)
         variants = []
-        for _ in range(_VARIANTS):
+        for number in range(_VARIANTS):
             udp, tcp = cluster.answer(asked), cluster.answer(asked, tcp=True)
             assert udp is not None and tcp is not None  # noqa: S101, PT018 - it always answers
             variants.append((udp, tcp))
+            if asked_for == rolling(pods):
+                service.pods[number].delete()
+                service.add_pod(f"10.{network}.255.{number}")
         made[_question(asked)] = variants
     return made
 
@@ -78,7 +91,7 @@ def _question(wire: bytes) -> bytes:
 
 
 def _serve(port: int) -> None:
-    answers = _answers()
+    answers = {question: itertools.cycle(variants) for question, variants in _answers().items()}
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
         socket.socket(socket.AF_INET, socket.SOCK_STREAM) as streams,
@@ -88,13 +101,11 @@ def _serve(port: int) -> None:
         streams.listen(64)
         datagrams.bind(streams.getsockname())
         print(streams.getsockname()[1], flush=True)
-        turn = 0
         while True:
             for ready in select.select([datagrams, streams], [], [])[0]:
-                turn += 1
                 if ready is datagrams:
                     asked, sender = datagrams.recvfrom(512)
-                    reply = answers[_question(asked)][turn % _VARIANTS][0]
+                    reply, _ = next(answers[_question(asked)])
                     if asked[11] == 0:  # no EDNS
                         reply = _without_edns(asked, reply)
                     datagrams.sendto(asked[:2] + reply[2:], sender)
@@ -102,7 +113,8 @@ def _serve(port: int) -> None:
                 stream, _ = streams.accept()
                 with stream:
                     asked = stream.recv(514)[2:]
-                    reply = asked[:2] + answers[_question(asked)][turn % _VARIANTS][1][2:]
+                    _, reply = next(answers[_question(asked)])
+                    reply = asked[:2] + reply[2:]
                     stream.sendall(len(reply).to_bytes(2, "big") + reply)
 
 

@@ -18,12 +18,13 @@ from . import _floor
 from ._measure import Contender, Prepared, Table
 from ._place import OWN_NETWORK
 from ._plot import drawing
-from ._replay import ADDRESSES, DOMAIN, SERVICES, Replay, name
+from ._replay import ADDRESSES, DOMAIN, ROLLING, SERVICES, Replay, name, rolling
 
 FLOOR = "bare sockets and a scan"
 NEW = "library, all new"
 SAME = "library, unchanged"
 ASYNC = "library, unchanged, asyncio"
+CHANGED = "library, some pods replaced"
 DNSPYTHON = "dnspython"
 AIODNS = "aiodns"
 SRVLOOKUP = "srvlookup"
@@ -43,10 +44,11 @@ class Hurrying(Clock):
 class Library:
     """Two `Peers` of ours: one made anew each time, one that knows the set already."""
 
-    def __init__(self, pods: int, rdtype: Type, port: int) -> None:
+    def __init__(self, pods: int, rdtype: Type, port: int, *, asked: str | None = None) -> None:
         self._clock = Hurrying()
         self._pods = pods
-        self._service = f"{'srv' if rdtype is Type.SRV else 'web'}{pods}"
+        asked = name(pods, rdtype) if asked is None else asked
+        self._service = asked.removeprefix("_http._tcp.").partition(".")[0]
         self._port: str | int = "http" if rdtype is Type.SRV else 8080
         self._resolver = Resolver([f"127.0.0.1:{port}"])
         self.known = self._peers()
@@ -119,6 +121,10 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
         DNSPYTHON: lambda: by_dnspython.resolve(f"{asked}.", kind),
         f"{DNSPYTHON}, asyncio": lambda: run(by_dnspython_async.resolve(f"{asked}.", kind)),
     }
+    if rdtype is Type.A and pods in ROLLING:
+        changing = Library(pods, rdtype, port, asked=rolling(pods))
+        changing.same()
+        contenders[CHANGED] = changing.same
     with contextlib.suppress(ImportError):
         aiodns = importlib.import_module("aiodns")
 
