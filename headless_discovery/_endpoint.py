@@ -97,6 +97,9 @@ class Endpoint:
 
 identity_of: Callable[[Endpoint], tuple[str, str]] = operator.attrgetter("name", "asked_for")
 """`Endpoint.identity`, for thousands at once."""
+Row = tuple[str, tuple[str, ...], int | None, str]
+"""What an endpoint is made of: ``name``, ``addresses``, ``port`` and ``asked_for``."""
+row_of: Callable[[Endpoint], Row] = operator.attrgetter("name", "addresses", "port", "asked_for")
 _SLOTS = [vars(Endpoint)[name].__set__ for name in ("name", "addresses", "port", "asked_for")]
 
 

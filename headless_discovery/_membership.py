@@ -62,7 +62,6 @@ _UNCACHED_AGAIN = 30
 """Seconds: with TTL 0 (a cache serving stale), an answer confirms only one so much older."""
 _WAITER_ASKS = 5
 """Seconds: whoever waits for members asks at least this often."""
-_everything = operator.attrgetter("name", "asked_for", "addresses", "port")
 
 
 @attrs.frozen
@@ -218,19 +217,19 @@ class Membership:
     ) -> tuple[tuple[Endpoint, ...], Sequence[Endpoint]]:
         """Those that the answer holds, and those of before that it lacks; sorted by identity.
 
-        Mostly few of thousands differ, so only these are looked at one by one.
+        Mostly few of thousands are other objects, so only these are looked at one by one.
         """
         before = self.snapshot.endpoints
         if not before:
             return found.endpoints, ()
-        known = dict(zip(map(_everything, before), before, strict=True))
-        same = list(map(known.get, map(_everything, found.endpoints)))
-        fresh = [new for new, old in zip(found.endpoints, same, strict=True) if old is None]
-        unlisted = by_identity(not_among(same, before))
-        shown = iter([self._current(new, unlisted, asked.at) for new in fresh])
+        unlisted = by_identity(not_among(found.endpoints, before))
+        fresh = not_among(before, found.endpoints)
+        shown = {id(new): self._current(new, unlisted, asked.at) for new in fresh}
         for endpoint in fresh:
             unlisted.pop(endpoint.identity, None)
-        members = tuple([next(shown) if old is None else old for old in same])
+        members = found.endpoints
+        if any(shown[id(new)] is not new for new in fresh):
+            members = tuple([shown.get(id(each), each) for each in members])
         return members, tuple(unlisted.values())
 
     def _departing(self, unlisted: Sequence[Endpoint], asked: Asked) -> tuple[Endpoint, ...]:

@@ -20,7 +20,7 @@ from typing import Literal
 
 import attrs
 
-from ._endpoint import Endpoint, all_dashed, dashed, endpoints_of
+from ._endpoint import Endpoint, Row, all_dashed, dashed, endpoints_of, row_of
 from ._errors import IncompleteAnswer, LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
 from ._exchange import Question, Reply, incomplete
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
@@ -98,8 +98,9 @@ class Origin(enum.StrEnum):
 class _Made:
     """A set of endpoints, and what it was made from: the answers' values, told by identity."""
 
-    basis: tuple[object, ...]
-    endpoints: tuple[Endpoint, ...]
+    basis: tuple[object, ...] = ()
+    """None: not from these alone."""
+    endpoints: tuple[Endpoint, ...] = ()
 
     def came_of(self, basis: tuple[object, ...]) -> bool:
         return len(basis) == len(self.basis) and all(map(operator.is_, basis, self.basis))
@@ -123,8 +124,8 @@ class Memory:
     """The last answers about `Wanted.name`, so that equal records are recognised."""
     owned: tuple[tuple[str, int], ...] = ()
     """The last SRV records whose targets were seen to be pods of the Service."""
-    made: "_Made | None" = None
-    """What the last lookup found, and from what, if it found all there is."""
+    made: _Made = attrs.field(factory=_Made)
+    """What was found last, and from what."""
     in_use: Type | None = None
     """The family that pods without host names were listed by (`_one_family`)."""
 
@@ -159,41 +160,45 @@ class _StopError(Exception):
 
 def lookup(wanted: Wanted, memory: Memory) -> Lookup:
     """One lookup of one Service."""
-    made, memory.made = memory.made, None
+    outcome: Outcome | None = None
     try:
         if wanted.records == "address" or memory.too_large is not None:
-            return (yield from _by_addresses(wanted, memory, made))
-        return (yield from _by_services(wanted, memory, made))
+            outcome = yield from _by_addresses(wanted, memory)
+        else:
+            outcome = yield from _by_services(wanted, memory)
     except _StopError as stop:
-        return stop.outcome
+        outcome = stop.outcome
+    finally:
+        if not isinstance(outcome, Found):
+            # The same answers may mean others now: their names are to be asked for again.
+            memory.made = attrs.evolve(memory.made, basis=())
+    return outcome
 
 
 # SRV: names, ports and addresses in one answer.
 
 
-def _by_services(wanted: Wanted, memory: Memory, made: _Made | None) -> Lookup:
+def _by_services(wanted: Wanted, memory: Memory) -> Lookup:
     [reply] = yield [memory.question(wanted, Type.SRV)]
     memory.learn(Type.SRV, reply)
     answer = _services(wanted, memory, reply)
     if answer.truncated:
         # Noted at once: should the rest not come in time, the next lookup starts with that.
         memory.too_large = 0
-        return (yield from _by_addresses(wanted, memory, made, answer))
+        return (yield from _by_addresses(wanted, memory, answer))
     if answer.services:
-        return (yield from _from_services(wanted, memory, made, answer))
+        return (yield from _from_services(wanted, memory, answer))
     if isinstance(wanted.port, str):
         return (yield from _diagnose(wanted, answer))
     if answer.no_such_name:
         return _empty(wanted, [answer])
-    return (yield from _by_addresses(wanted, memory, made, answer))
+    return (yield from _by_addresses(wanted, memory, answer))
 
 
-def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: Answer) -> Lookup:
-    """``made`` is what the last lookup found."""
+def _from_services(wanted: Wanted, memory: Memory, answer: Answer) -> Lookup:
     basis = (answer.services, answer.glue)
-    if made is not None and made.came_of(basis):
-        memory.made = made
-        return Found(made.endpoints, answer.ttl)
+    if memory.made.came_of(basis):
+        return Found(memory.made.endpoints, answer.ttl)
     glue, numbers = answer.glue, dict(answer.services)
     ttl = answer.ttl
     members: Mapping[str, Names] = glue
@@ -211,10 +216,10 @@ def _from_services(wanted: Wanted, memory: Memory, made: _Made | None, answer: A
     yield from _pause(len(members))
     kept = _of_family(wanted, memory, members)
     if not kept:  # glue may leave a family out, so whether there is nobody must be asked
-        return (yield from _by_addresses(wanted, memory, made, answer))
-    endpoints = yield from _endpoints(_rows_of_services(wanted, kept, numbers, answer.services))
-    if not bare:
-        memory.made = _Made(basis, endpoints)
+        return (yield from _by_addresses(wanted, memory, answer))
+    rows = _rows_of_services(wanted, kept, numbers, answer.services)
+    endpoints = yield from _endpoints(rows, memory.made.endpoints)
+    memory.made = _Made(() if bare else basis, endpoints)
     return Found(endpoints, ttl)
 
 
@@ -257,10 +262,8 @@ def _ask_targets(
 # A and AAAA: the members, whose names are then asked for.
 
 
-def _by_addresses(
-    wanted: Wanted, memory: Memory, made: _Made | None, services: Answer | None = None
-) -> Lookup:
-    """``made`` is what the last lookup found, ``services`` what SRV has just answered, if asked."""
+def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None) -> Lookup:
+    """``services`` is what SRV has just answered, if asked."""
     questions = [memory.question(wanted, rdtype) for rdtype in wanted.types]
     port_missing = (
         services is None
@@ -277,15 +280,14 @@ def _by_addresses(
         services = _services(wanted, memory, replies.pop())
         if services.services and not services.truncated:  # it fits again, and says it all
             memory.too_large = None
-            return (yield from _from_services(wanted, memory, made, services))
+            return (yield from _from_services(wanted, memory, services))
     ttl = yield from _take_in(wanted, memory, replies, services)
     families = [memory.addresses.get(rdtype, ()) for rdtype in wanted.types]
     basis: tuple[object, ...] = tuple(families)
     if services is not None and services.services:
         basis += (services.services, services.glue)
-    if made is not None and made.came_of(basis):
-        memory.made = made
-        return Found(made.endpoints, ttl)
+    if memory.made.came_of(basis):
+        return Found(memory.made.endpoints, ttl)
     published = tuple(itertools.chain(*families))
     _remember_size(memory, len(published))
     yield from _pause(len(published))
@@ -304,7 +306,8 @@ def _by_addresses(
         names = sorted(kept)
         addresses = map(kept.__getitem__, names)
     port, asked_for = repeat(_common_port(wanted, services)), repeat(wanted.asked_for)
-    endpoints = yield from _endpoints(_Rows(names, addresses, port, asked_for))
+    rows = _Rows(names, addresses, port, asked_for)
+    endpoints = yield from _endpoints(rows, memory.made.endpoints)
     memory.made = _Made(basis, endpoints)
     return Found(endpoints, ttl)
 
@@ -677,14 +680,32 @@ def _several_numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, Sequen
     return {target: sorted(found) for target, found in several.items()}
 
 
-def _endpoints(rows: _Rows) -> Generator[list[Question], Sequence[Reply], tuple[Endpoint, ...]]:
+def _endpoints(
+    rows: _Rows, known: Sequence[Endpoint]
+) -> Generator[list[Question], Sequence[Reply], tuple[Endpoint, ...]]:
+    """Endpoints of the rows: those known already, where nothing about them is new."""
     names = rows.names
     columns = iter(rows.addresses), iter(rows.ports), iter(rows.asked_for)
+    before: Mapping[Row, Endpoint] = {}
+    if known:
+        yield from _pause(len(names))
+        before = dict(zip(map(row_of, known), known, strict=True))
     endpoints: list[Endpoint] = []
     for at in range(0, len(names), _AT_ONCE):
         yield from _pause(len(names))
-        endpoints += endpoints_of(names[at : at + _AT_ONCE], *columns)
+        part = names[at : at + _AT_ONCE]
+        if before:
+            endpoints += _known_or_made(before, list(zip(part, *columns, strict=False)))
+        else:
+            endpoints += endpoints_of(part, *columns)
     return tuple(endpoints)
+
+
+def _known_or_made(before: Mapping[Row, Endpoint], rows: Sequence[Row]) -> list[Endpoint]:
+    known = list(map(before.get, rows))
+    new = [row for row, endpoint in zip(rows, known, strict=True) if endpoint is None]
+    made = iter(endpoints_of(*zip(*new, strict=True)) if new else ())
+    return [next(made) if endpoint is None else endpoint for endpoint in known]
 
 
 def _pause(size: int) -> Generator[list[Question], Sequence[Reply], None]:

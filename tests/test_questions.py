@@ -1297,6 +1297,34 @@ def test_a_question_about_the_pods_brings_its_last_answer_along() -> None:
     assert question == Question(question.name, Type.SRV)
 
 
+def found_by(zone: Zone, memory: Memory, **wanted: Any) -> tuple[Endpoint, ...]:
+    outcome = look(zone, memory, **wanted).outcome
+    assert isinstance(outcome, Found)
+    return outcome.endpoints
+
+
+def test_a_pod_about_which_nothing_is_new_is_the_same_object_beside_others() -> None:
+    memory = Memory()
+    listed = [
+        pods(web_0="10.0.0.1", web_1="10.0.0.2", web_2="10.0.0.3"),
+        pods(web_0="10.0.0.1", web_1="10.0.0.9", web_3="10.0.0.4"),
+        pods(8081, web_0="10.0.0.1", web_3="10.0.0.4"),
+    ]
+    one, other, third = (found_by({"web SRV": answer}, memory) for answer in listed)
+    assert other[0] is one[0]
+    assert [each in one for each in other] == [True, False, False], "moved; new"
+    assert [shown(each) for each in third] == ["web-0 10.0.0.1 8081", "web-3 10.0.0.4 8081"]
+
+
+def test_it_is_the_same_object_after_a_failure_too() -> None:
+    memory = Memory()
+    zones = [{"web A": addresses("10.0.0.1", "10.0.0.2")}, {"web A": addresses("10.0.0.2")}]
+    zones[1]["10-0-0-2.web A"] = addresses("10.0.0.2")
+    one = found_by(zones[0], memory, records="address", family="ipv4")
+    look({"web A": SERVFAIL}, memory, records="address", family="ipv4")
+    assert found_by(zones[1], memory, records="address", family="ipv4")[0] is one[1]
+
+
 # Others run meanwhile.
 
 
