@@ -185,12 +185,17 @@ class Change:
 
 def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
     """What changed for somebody who last saw these endpoints; ``False`` if nothing did."""
-    if seen is snapshot.endpoints:
+    here = snapshot.endpoints
+    if seen is here:
         return Change((), (), (), snapshot)
-    if not seen:
-        return Change(snapshot.endpoints, (), (), snapshot)
-    old = by_identity(not_among(snapshot.endpoints, seen))
-    new = by_identity(not_among(seen, snapshot.endpoints))
+    return change_of(not_among(here, seen), not_among(seen, here) if seen else here, snapshot)
+
+
+def change_of(gone: Sequence[Endpoint], come: Sequence[Endpoint], snapshot: Snapshot) -> Change:
+    """What changed, if these objects were there, and those are there instead."""
+    if not gone:
+        return Change(tuple(come), (), (), snapshot)
+    old, new = by_identity(gone), by_identity(come)
     return Change(
         added=tuple(new[identity] for identity in new if identity not in old),
         removed=tuple(old[identity] for identity in old if identity not in new),

@@ -48,7 +48,7 @@ from ._endpoint import (
     Snapshot,
     State,
     by_identity,
-    difference,
+    change_of,
     identity_of,
     not_among,
 )
@@ -197,9 +197,11 @@ class Membership:
     def _found(self, found: Found, asked: Asked, now: float) -> Change | None:
         policy = self._policy
         members, departing = self.snapshot.endpoints, self.snapshot.departing
+        gone: Sequence[Endpoint] = ()
+        come: Sequence[Endpoint] = ()
         if departing or found.endpoints is not self._published:  # else all is as it was
-            members, unlisted = self._members(found, asked)
-            departing = self._departing(unlisted, asked)
+            members, gone, come = self._members(found, asked)
+            departing = self._departing(gone, come, asked)
         self._published = found.endpoints
         self._grace = None
         self._confirmed_at = asked.at
@@ -208,38 +210,43 @@ class Membership:
         if departing:
             self.due = min(self.due, now + policy.confirm_after)
         endpoints = _merged(members, departing) if departing else members
-        return self._show(
+        changed = self._show(
             State.LIVE, endpoints=endpoints, departing=departing, ttl=found.ttl, now=now
         )
+        return change_of(not_among(departing, gone), come, self.snapshot) if changed else None
 
     def _members(
         self, found: Found, asked: Asked
-    ) -> tuple[tuple[Endpoint, ...], Sequence[Endpoint]]:
-        """Those that the answer holds, and those of before that it lacks; sorted by identity.
+    ) -> tuple[tuple[Endpoint, ...], Sequence[Endpoint], Sequence[Endpoint]]:
+        """Those that the answer holds; of before, what it lacks; and what was not there before.
 
-        Mostly few of thousands are other objects, so only these are looked at one by one.
+        All sorted by identity. Mostly few of thousands are other objects than before, so only
+        these are looked at one by one.
         """
-        before = self.snapshot.endpoints
+        before, members = self.snapshot.endpoints, found.endpoints
         if not before:
-            return found.endpoints, ()
-        unlisted = by_identity(not_among(found.endpoints, before))
-        fresh = not_among(before, found.endpoints)
-        shown = {id(new): self._current(new, unlisted, asked.at) for new in fresh}
-        for endpoint in fresh:
-            unlisted.pop(endpoint.identity, None)
-        members = found.endpoints
+            return members, (), members
+        gone, fresh = not_among(members, before), not_among(before, members)
+        old = by_identity(gone)
+        shown = {id(new): self._current(new, old, asked.at) for new in fresh}
         if any(shown[id(new)] is not new for new in fresh):
             members = tuple([shown.get(id(each), each) for each in members])
-        return members, tuple(unlisted.values())
+        current = tuple(shown.values())
+        return members, not_among(current, gone), not_among(gone, current)
 
-    def _departing(self, unlisted: Sequence[Endpoint], asked: Asked) -> tuple[Endpoint, ...]:
-        """Those of the unlisted that stay until that is confirmed."""
+    def _departing(
+        self, gone: Sequence[Endpoint], come: Sequence[Endpoint], asked: Asked
+    ) -> tuple[Endpoint, ...]:
+        """Of those gone, whoever has not moved, and stays until that is confirmed."""
         policy = self._policy
-        for identity in self._missing.keys() - frozenset(map(identity_of, unlisted)):
+        unlisted = by_identity(gone)
+        if unlisted:  # else whoever has come has not moved
+            for endpoint in come:
+                unlisted.pop(endpoint.identity, None)
+        for identity in self._missing.keys() - unlisted.keys():
             del self._missing[identity]
         departing: list[Endpoint] = []
-        for endpoint in unlisted:
-            identity = endpoint.identity
+        for identity, endpoint in unlisted.items():
             missing = self._missing.setdefault(identity, _Missing(self._confirmed_at, asked))
             forgotten = asked.at - missing.last_seen > policy.forget_after
             if forgotten or asked.confirms(missing.first, policy.confirm_after):
@@ -300,7 +307,8 @@ class Membership:
             self._forget(endpoint.identity)
         self._published = None
         self._grace = None
-        return self._show(State.EMPTY, ttl=empty.ttl, now=now, error=empty.error)
+        changed = self._show(State.EMPTY, ttl=empty.ttl, now=now, error=empty.error)
+        return change_of(kept, (), self.snapshot) if changed else None
 
     def _believes(self, asked: Asked) -> bool:
         """Whether an empty answer after a full one is believed by now."""
@@ -330,8 +338,8 @@ class Membership:
         ttl: float,
         now: float,
         error: DiscoveryError | None = None,
-    ) -> Change | None:
-        """Keeps the old tuple if nothing changed, and counts the generation."""
+    ) -> bool:
+        """Keeps the old tuple if nothing changed, and counts the generation; whether one did."""
         before = self.snapshot
         old = before.endpoints
         changed = endpoints is not old and not (
@@ -347,7 +355,7 @@ class Membership:
             answered_at=now,
             generation=before.generation + changed,
         )
-        return difference(old, self.snapshot) if changed else None
+        return changed
 
     def _pause(self, ttl: float) -> float:
         policy = self._policy
