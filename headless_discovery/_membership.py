@@ -218,7 +218,7 @@ class Membership:
     def _members(
         self, found: Found, asked: Asked
     ) -> tuple[tuple[Endpoint, ...], Sequence[Endpoint], Sequence[Endpoint]]:
-        """Those that the answer holds; of before, what it lacks; and what was not there before.
+        """Those that the answer holds; the objects no longer there; and those not there before.
 
         All sorted by identity. Mostly few of thousands are other objects than before, so only
         these are looked at one by one.

@@ -99,7 +99,7 @@ class _Made:
     """A set of endpoints, and what it was made from: the answers' values, told by identity."""
 
     basis: tuple[object, ...] = ()
-    """None: not from these alone."""
+    """Empty: not from these alone, or that is not sure any more."""
     endpoints: tuple[Endpoint, ...] = ()
 
     def came_of(self, basis: tuple[object, ...]) -> bool:
@@ -292,11 +292,15 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
     _remember_size(memory, len(published))
     yield from _pause(len(published))
     _forget_all_but(memory, published)
+    learnt: Mapping[str, Names] = {}
     if wanted.records == "address":
         yield from _check_lone(wanted, memory)
-        names, addresses = _dashed_pods(wanted, memory)
     else:
         learnt = yield from _names(wanted, memory, published, services)
+    port = _common_port(wanted, services)
+    if wanted.records == "address":
+        names, addresses = _dashed_pods(wanted, memory)
+    else:
         members: Members = {}
         for address in published:
             for name in learnt[address]:
@@ -305,8 +309,7 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
         kept = _of_family(wanted, memory, members)
         names = sorted(kept)
         addresses = map(kept.__getitem__, names)
-    port, asked_for = repeat(_common_port(wanted, services)), repeat(wanted.asked_for)
-    rows = _Rows(names, addresses, port, asked_for)
+    rows = _Rows(names, addresses, repeat(port), repeat(wanted.asked_for))
     endpoints = yield from _endpoints(rows, memory.made.endpoints)
     memory.made = _Made(basis, endpoints)
     return Found(endpoints, ttl)
@@ -455,9 +458,11 @@ def _dashed_pods(wanted: Wanted, memory: Memory) -> tuple[list[str], Iterable[Na
     addresses = sorted(itertools.chain(*listed.values()))
     names = all_dashed(addresses, below=f".{wanted.service}")
     if listed.get(Type.AAAA):
-        names, addresses = map(list, zip(*sorted(zip(names, addresses, strict=True)), strict=True))
+        pods = dict(zip(names, zip(addresses), strict=True))
+        names = sorted(pods)
+        return names, map(pods.__getitem__, names)
     # IPv4 addresses are in the order of their names: digits follow dots as they do dashes.
-    return names, zip(addresses, strict=True)
+    return names, zip(addresses)
 
 
 def _confirm_dashed(
@@ -745,9 +750,10 @@ def _one_family(wanted: Wanted, memory: Memory, members: Members) -> Members:
 
     One family is used of those. A pod with a host name has both under one name, and stays.
     """
-    dashed_of = {rdtype: frozenset(_dashed_of(members, rdtype)) for rdtype in wanted.types}
-    in_use = _family_in_use(wanted, memory, *map(len, dashed_of.values()))
-    left_out = frozenset[str]().union(*[dashed_of[each] for each in dashed_of if each != in_use])
+    preferred, other = wanted.types
+    ours, others = (frozenset(_dashed_of(members, rdtype)) for rdtype in (preferred, other))
+    in_use = _family_in_use(wanted, memory, len(ours), len(others))
+    left_out = others if in_use is preferred else ours
     return {name: addresses for name, addresses in members.items() if name not in left_out}
 
 

@@ -40,6 +40,7 @@ _TARGET = operator.itemgetter(slice(_NUMBERS, None))
 _FIRST_LABEL = operator.itemgetter(slice(_NUMBERS + 1, None))
 _TO_ANYWHERE = struct.Struct("!H")
 _FARTHEST = 0x3FFF  # that a pointer can point to
+_FIRST_POINTER = bytes((POINTER, 0))
 
 
 def services(reply: Reply, before: Answer | None) -> Answer:
@@ -60,22 +61,29 @@ def services(reply: Reply, before: Answer | None) -> Answer:
 
 @attrs.define(eq=False, repr=False)
 class _Cut:
-    """Records that are alike: one address for each target, and targets with one tail."""
+    """Records that are alike: one address for a target at most, and targets with one tail."""
 
     tail: bytes
     """Of all targets: what follows the first label."""
     services: list[bytes]
     """From the length of the data up to the tail."""
     addresses: list[bytes]
-    """In the order of the services."""
+    """In the order of the services; empty for a target without one."""
     ttl: int
     records: tuple[object, ...] = attrs.field(init=False)
     """For `Answer.records`."""
 
     @records.default
     def _in_no_order(self) -> tuple[object, ...]:
-        pods = frozenset(map(operator.add, self.services, self.addresses))
-        return self.tail, len(self.services), len(self.addresses[0]), pods
+        services, addresses = self.services, self.addresses
+        bare: frozenset[bytes] = frozenset()
+        if not all(addresses):
+            bare = frozenset(itertools.compress(services, map(operator.not_, addresses)))
+            services = list(itertools.compress(services, addresses))
+            addresses = list(filter(None, addresses))
+        size = len(addresses[0]) if addresses else 0
+        pods = frozenset(map(operator.add, services, addresses))
+        return self.tail, len(self.services), size, pods, bare
 
 
 def _meaning(cut: _Cut, names: Names) -> Answer | None:
@@ -85,13 +93,19 @@ def _meaning(cut: _Cut, names: Names) -> Answer | None:
         return None
     names.check_tails({cut.tail})
     hosts = names.hosts(list(map(_FIRST_LABEL, cut.services)), cut.tail)
-    glue = dict(zip(hosts, zip(_texts(cut.addresses), strict=True), strict=True))
-    if len(glue) < len(hosts):
-        return None
+    said = tuple(zip(hosts, ports, strict=False))
+    texts = _texts(list(filter(None, cut.addresses)))
+    glue = dict(zip(itertools.compress(hosts, cut.addresses), zip(texts), strict=True))
+    if len(glue) < len(hosts):  # a target comes twice, or has no address
+        targets = list(map(_TARGET, cut.services))
+        pods = frozenset(zip(targets, cut.addresses, strict=True))
+        different = len(frozenset(hosts)) == len(frozenset(targets)) == len(pods)
+        if not different or len(frozenset(said)) < len(said):
+            return None
     return Answer(
         "NOERROR",
         ttl=cut.ttl,
-        services=tuple(zip(hosts, ports, strict=False)),
+        services=said,
         below=names.tail_text(cut.tail),
         glue=glue,
         records=cut.records,
@@ -100,7 +114,9 @@ def _meaning(cut: _Cut, names: Names) -> Answer | None:
 
 def _texts(addresses: Sequence[bytes]) -> Iterable[str]:
     """Of addresses of one family."""
-    return v4_texts(b"".join(addresses)) if len(addresses[0]) == 4 else map(v6_text, addresses)
+    if not addresses or len(addresses[0]) == 4:
+        return v4_texts(b"".join(addresses))
+    return map(v6_text, addresses)
 
 
 def _ports(cut: _Cut) -> Iterable[int] | None:
@@ -123,8 +139,9 @@ def _each_port(services: Iterable[bytes]) -> Iterable[int]:
 def _cut(reply: Reply) -> _Cut | None:
     """The records, cut apart at what one has in common with the next; ``None`` if they differ.
 
-    Together, pieces and cuts are all the bytes that came. So if each piece is one service, or one
-    address and the owner of the next (`_ports` tells), there is no other way to read them.
+    Together, pieces and cuts are all the bytes that came. So if each piece is one service (`_ports`
+    tells), or one address and the owner of the next (`_in_order`), there is no other way to read
+    them.
     """
     wire = reply.wire
     at = reply.at + len(reply.owner) + 8
@@ -145,37 +162,53 @@ def _cut(reply: Reply) -> _Cut | None:
         return None
     services.append(last[:end])
     at = len(wire) - len(last) + end + len(tail)
-    glue = _cut_glue(reply, at, tail, head[-4:])
-    # As many as there are targets: if each target has one, there is none besides.
-    if len(glue) != len(services):
+    cut = _cut_glue(reply, at, tail, head[-4:])
+    if cut is None:
         return None
-    owners: Iterable[bytes]
-    if _TARGET(services[0]) in glue:
-        owners = map(_TARGET, services)
-    else:
-        pointers = _pointers(services, target, len(between))
-        beyond = map(_TARGET, services[len(pointers) :])
+    glue, whole = cut
+    targets = owners = list(map(_TARGET, services))
+    if not whole:
+        owners = _pointers(services, target, len(between))
         to_tail = next((owner[-2:] for owner in glue if len(owner) > 2), b"\0\0")
-        if len(pointers) < len(services) and not wire[:at].startswith(tail, pointed(to_tail, 0)):
-            return None
-        owners = itertools.chain(pointers, map(operator.add, beyond, repeat(to_tail)))
-    try:
-        addresses = list(map(glue.__getitem__, owners))
-    except KeyError:
+        # What is no pointer may look like that, too, but for its first two bits.
+        if to_tail >= _FIRST_POINTER and wire[:at].startswith(tail, pointed(to_tail, 0)):
+            owners += map(operator.add, targets[len(owners) :], repeat(to_tail))
+    addresses = _in_order(glue, owners, targets)
+    return None if addresses is None else _Cut(tail, services, addresses, ttl)
+
+
+def _in_order(
+    glue: dict[bytes, bytes], owners: list[bytes], targets: list[bytes]
+) -> list[bytes] | None:
+    """The targets' addresses, by ``owners``, which stand for them; ``None`` if there are others."""
+    # Nearly always, each target has one. If it comes twice, two of its owners may be the same.
+    one_each = len(glue) == len(owners) == len(targets)
+    if one_each and (owners is not targets or len(frozenset(owners)) == len(owners)):
+        try:
+            return list(map(glue.__getitem__, owners))
+        except KeyError:
+            pass
+    target_of = dict(zip(owners, targets, strict=False))
+    found = {target_of.get(owner): address for owner, address in glue.items()}
+    if None in found or len(found) < len(glue):
         return None
-    return _Cut(tail, services, addresses, ttl)
+    return list(map(found.get, targets, repeat(b"")))
 
 
-def _cut_glue(reply: Reply, at: int, tail: bytes, ttl: bytes) -> dict[bytes, bytes]:
-    """Each owner's one address; empty if the records differ in more than these.
+def _cut_glue(
+    reply: Reply, at: int, tail: bytes, ttl: bytes
+) -> tuple[dict[bytes, bytes], bool] | None:
+    """Each owner's one address, and whether owners are whole, without the tail; or ``None``.
 
-    An owner is a first label, if the tail follows it; a pointer; or a first label and a pointer.
+    Otherwise they end in a pointer, with or without a first label.
     """
     wire = reply.wire
-    if at == len(wire):
-        return {}
+    end = len(wire) - at
+    if not end or EDNS.fullmatch(wire, at):
+        return ({}, True) if reply.additionals == bool(end) else None
     end = at + 1 + wire[at]
-    if wire.startswith(tail, end):
+    whole = wire[at] < POINTER and wire.startswith(tail, end)
+    if whole:
         end += len(tail)
     else:
         tail = b""
@@ -184,16 +217,16 @@ def _cut_glue(reply: Reply, at: int, tail: bytes, ttl: bytes) -> dict[bytes, byt
     size = _ADDRESS_LENGTHS.get(kind, 0)
     owner, *pieces = wire[at:].split(tail + kind + ttl + size.to_bytes(2, "big"))
     if not size or not pieces:
-        return {}
+        return None
     addresses = list(map(operator.itemgetter(slice(size)), pieces))
     owners = [owner, *map(operator.itemgetter(slice(size, None)), pieces)]
     behind = owners.pop()
     if len(addresses[-1]) < size or len(pieces) + bool(behind) != reply.additionals:
-        return {}
+        return None
     if behind and EDNS.fullmatch(behind) is None:
-        return {}
+        return None
     glue = dict(zip(owners, addresses, strict=True))
-    return glue if len(glue) == len(owners) else {}
+    return (glue, whole) if len(glue) == len(owners) else None
 
 
 def _pointers(services: list[bytes], at: int, between: int) -> list[bytes]:
@@ -251,11 +284,11 @@ def _records(
     targets = list(map(_TARGET, services))
     glue = dict(zip(owners, addresses, strict=True))
     tails = {target[1 + target[0] :] for target in targets}
-    one_each = len(glue) == len(owners) == len(targets) and glue.keys() == frozenset(targets)
-    if one_each and len(tails) == len(frozenset(map(len, addresses))) == 1:
+    one_at_most = len(glue) == len(owners) and glue.keys() <= frozenset(targets)
+    if one_at_most and len(tails) == 1 and len(frozenset(map(len, addresses))) < 2:
         [tail] = tails
         firsts = [service[: -len(tail)] for service in services]
-        return _Cut(tail, firsts, [glue[target] for target in targets], ttl=0).records
+        return _Cut(tail, firsts, [glue.get(target, b"") for target in targets], ttl=0).records
     # A name tells by itself where it ends and the address begins.
     pods = frozenset(map(operator.add, owners, addresses))
     return len(services), frozenset(services), pods

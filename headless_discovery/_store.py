@@ -15,7 +15,7 @@ import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Change, Endpoint, Snapshot, State, identity_of, not_among
+from ._endpoint import Endpoint, Snapshot, State, identity_of, not_among
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -59,7 +59,7 @@ class Store:
         """What `pick` chooses from, and by; it holds until `Choice.until`."""
         self._memory = Memory()
         self._this_pod: ThisPod | None = None
-        self._looked_at: tuple[Endpoint, ...] = ()  # when this pod was last left out
+        self._looked_at: tuple[object, object] = ((), None)  # when this pod was last left out
         self._left_out: tuple[Endpoint, ...] = ()
         self._outcomes = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
         self._changes = 0
@@ -241,9 +241,12 @@ class Store:
         now = self.clock.now()
         with self._lock:
             change = self._membership.learn(outcome, asked_at, now)
-            before = self.snapshot
+            before, everybody = self.snapshot, self.sight.snapshot.endpoints
             self._see()
-        self._note(outcome, before, change, now)
+        self._note(outcome, before, now)
+        if change is not None and self._presence.is_lost(self.sight.this_pod, everybody, change):
+            self._say_lost()
+        self.lookups += 1
 
     def gave_up(self) -> None:
         """The steps were left before they came to an outcome."""
@@ -290,19 +293,21 @@ class Store:
         """The membership's snapshot; its state is that of the answer before leaving out."""
         before = self.snapshot
         endpoints = before.endpoints
-        if full.endpoints is not self._looked_at:
-            self._looked_at, self._left_out = full.endpoints, this_pod.among(full.endpoints)
+        listed, whose = self._looked_at
+        if full.endpoints is not listed or this_pod is not whose:
+            self._looked_at = full.endpoints, this_pod
+            self._left_out = this_pod.among(full.endpoints)
             others = tuple(not_among(self._left_out, full.endpoints))
             if others != endpoints:
                 endpoints = others
         return attrs.evolve(
             full,
             endpoints=endpoints,
-            departing=tuple([each for each in full.departing if each not in self._left_out]),
+            departing=tuple(not_among(self._left_out, full.departing)),
             generation=before.generation + (endpoints is not before.endpoints),
         )
 
-    def _note(self, outcome: Outcome, before: Snapshot, change: Change | None, now: float) -> None:
+    def _note(self, outcome: Outcome, before: Snapshot, now: float) -> None:
         """Counts; and says in the log what became of the state, with its reason."""
         self._outcomes[type(outcome)] += 1
         snapshot = self.snapshot
@@ -312,15 +317,15 @@ class Store:
             level = logging.WARNING if snapshot.state is State.STALE else logging.INFO
             reason = f": {snapshot.reason}" if snapshot.reason else ""
             log.log(level, "%s is %s%s", self, snapshot.state, reason)
-        if change is not None and self._presence.is_lost(self.sight.this_pod, change):
-            log.warning(
-                "%s: this pod (%s) was listed and is no longer, so its peers do not find it: it is "
-                "not ready, or terminating, or not selected by the Service any more. Check its "
-                "readiness probe and its labels",
-                self,
-                ", ".join(self.sight.this_pod.addresses),
-            )
-        self.lookups += 1
+
+    def _say_lost(self) -> None:
+        log.warning(
+            "%s: this pod (%s) was listed and is no longer, so its peers do not find it: it is "
+            "not ready, or terminating, or not selected by the Service any more. Check its "
+            "readiness probe and its labels",
+            self,
+            ", ".join(self.sight.this_pod.addresses),
+        )
 
     # Choosing.
 

@@ -13,6 +13,7 @@ It knows no clock: times are handed in.
 
 import copy
 import math
+from collections.abc import Sequence
 
 import attrs
 
@@ -50,12 +51,13 @@ class Presence:
 
     _told: bool = False
 
-    def is_lost(self, this_pod: ThisPod, change: Change) -> bool:
-        """Whether to say so now."""
-        gone = [*change.removed, *[old for old, _ in change.moved]]
-        if self._told or not gone:
+    def is_lost(self, this_pod: ThisPod, before: Sequence[Endpoint], change: Change) -> bool:
+        """Whether to say so now; ``before`` is what was there."""
+        if self._told or not (change.removed or change.moved):
             return False
-        self._told = bool(this_pod.among(gone) and not this_pod.among(change.snapshot.endpoints))
+        # Of all, not of those that went: who shares an address is told by all who do.
+        here = this_pod.among(change.snapshot.endpoints)
+        self._told = not here and bool(this_pod.among(before))
         return self._told
 
 
