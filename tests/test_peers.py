@@ -338,8 +338,9 @@ def test_leaving_self_out_without_knowing_it_is_a_configuration_error(
         cluster.peers("web", include_self=False).endpoints()
 
 
-def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluster) -> None:
-    manifests = [
+def on_one_node(count: int) -> list[dict[str, object]]:
+    """A Service ``n`` of so many pods on their node's network, as manifests; it comes last."""
+    manifests: list[dict[str, object]] = [
         {
             "kind": "Pod",
             "metadata": {"name": f"n-{number}", "labels": {"app": "n"}},
@@ -350,14 +351,18 @@ def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluste
                 "conditions": [{"type": "Ready", "status": "True"}],
             },
         }
-        for number in range(2)
+        for number in range(count)
     ]
-    service = {
+    service: dict[str, object] = {
         "kind": "Service",
         "metadata": {"name": "n"},
         "spec": {"clusterIP": "None", "selector": {"app": "n"}, "ports": [{"port": 80}]},
     }
-    cluster.apply([*manifests, service])
+    return [*manifests, service]
+
+
+def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluster) -> None:
+    cluster.apply(on_one_node(2))
 
     class Named(type(cluster.resolver)):  # type: ignore[misc]  # a class that is only known here
         def own_hostname(self) -> str:
@@ -388,6 +393,20 @@ def test_a_pod_that_goes_missing_from_its_own_service_is_warned_of_once(
     [warning] = caplog.records
     assert "this pod (10.244.0.3) was listed and is no longer" in warning.getMessage()
     assert "readiness probe" in warning.getMessage()
+
+
+def test_a_client_on_a_node_of_several_members_is_not_warned_of_one_that_goes(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifests = on_one_node(3)
+    cluster.apply(manifests)
+    with cluster.peers("n", self_address="10.0.0.1", policy=EXACT) as store:
+        cluster.clock.advance(60)
+        assert names(store) == ["n-0", "n-1", "n-2"]
+        cluster.delete(manifests[:1])
+        cluster.clock.advance(60)
+        assert names(store) == ["n-1", "n-2"]
+    assert not caplog.records
 
 
 def test_a_client_that_is_no_member_is_not_warned_of(

@@ -1027,6 +1027,24 @@ def test_half_as_many_are_enough_and_a_third_is_not() -> None:
     assert families(look(deployment(3, 7), memory)) == (0, 7)
 
 
+def test_a_lookup_that_came_to_nothing_brings_no_family_into_use() -> None:
+    def zone(four: int, six: int, other_port: int = 80) -> Zone:
+        listed = {f"10-0-0-{n}.web": [f"10.0.0.{n}"] for n in range(four)}
+        listed |= {f"fd00--{n}.web": [f"fd00::{n}"] for n in range(1, six + 1)}
+        services = cut(srv(*((name, 80) for name in listed), ("x.web", other_port), glue=listed))
+        return {
+            "_http._tcp.web SRV": services,
+            "_http._tcp.web SRV (UDP alone)": services,
+            "_http._tcp.web A": addresses(*(f"10.0.0.{n}" for n in range(four))),
+            "_http._tcp.web AAAA": addresses(*(f"fd00::{n}" for n in range(1, six + 1))),
+        }
+
+    memory = Memory()
+    assert families(look(zone(1, 2), memory, port="http")) == (0, 2)
+    assert isinstance(look(zone(2, 2, 81), memory, port="http").outcome, Unknown)
+    assert families(look(zone(1, 2), memory, port="http")) == (0, 2), "as many are not in use yet"
+
+
 def test_host_names_do_not_bring_a_family_into_use() -> None:
     memory = Memory()
     look({"web SRV": STATEFUL_SET}, memory)

@@ -622,6 +622,122 @@ def test_a_pointer_reaches_no_farther_than_its_14_bits_say() -> None:
     check_read(wire)
 
 
+# Owners that look like what they are not.
+
+TYPE_AND_CLASS = [30, 0, 0x00010001, 0x00010000, 0x1000001C, 0x00040001]
+"""TTLs, of which most look like a type and a class."""
+
+
+@st.composite
+def glued(draw: st.DrawFn) -> bytes:
+    """Services, and glue whose owners are targets, pointers, parts of both, and nonsense."""
+    some = st.sampled_from
+    tail = draw(some([b"\0", b"\1a\0", b"\3web\4shop\0"]))
+    ttl = draw(some(TYPE_AND_CLASS))
+    base = len(message("web.shop", Type.SRV))
+    answers: list[bytes] = []
+    owners: list[bytes] = []
+    place = base
+    for number in range(draw(st.integers(1, 3))):
+        label = draw(some([b"p%d" % number, b"p%d" % number, b"a", b"A", b"ab", b"\xc0\x0c"]))
+        first = bytes((len(label),)) + label
+        port = draw(some([80, 80, 81]))
+        answers.append(record(TO_QUESTION, 33, service(first + tail, port), ttl=ttl))
+        bits = draw(some([0xC000, 0xC000, 0xC000, 0x4000, 0]))
+        to_target, to_tail = (
+            (bits | at).to_bytes(2, "big") for at in (place + 18, len(answers[-1]))
+        )
+        to_tail = (bits | place + 18 + len(first)).to_bytes(2, "big")
+        owner = draw(some([first + tail, to_target, first + to_tail, first, to_target + tail]))
+        owners.append(owner)
+        place += len(answers[-1])
+    again = draw(st.booleans()) and owners
+    additional = [
+        record(owner, 1, bytes(draw(some([0, 1, 10, 192])) for _ in range(4)), ttl=ttl)
+        for owner in draw(st.permutations([*owners, *again] if again else owners))
+    ]
+    if draw(st.booleans()):
+        additional.append(EDNS)
+    wire = bytearray(message("web.shop", Type.SRV, answers, additional=additional))
+    for _ in range(draw(st.integers(0, 2))):
+        place = draw(st.integers(base, len(wire) - 1))
+        match draw(some(["set", "delete", "repeat"])):
+            case "set":
+                wire[place] = draw(some([0, 1, 2, 4, 12, 33, 0xC0]) | st.integers(0, 255))
+            case "delete":
+                del wire[place : place + draw(some([1, 2, 4]))]
+            case _:
+                wire[place:place] = wire[place - draw(some([1, 2, 4, 10])) : place]
+    return bytes(wire)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(glued(), glued())
+def test_glue_is_read_as_dnspython_reads_it_whatever_its_owners_look_like(
+    wire: bytes, other: bytes
+) -> None:
+    check_scan(wire, scan(other))
+    check_read(wire)
+
+
+def test_a_bare_label_is_no_owner_though_the_ttl_looks_like_type_and_class() -> None:
+    wire = bytes.fromhex(
+        "000184000001000100000001016101610000210001c00c0021000100010001000c00010021210002703001610002"
+        "703000010001000100010004c00a0a00"
+    )
+    assert check_scan(wire) is None
+    check_read(wire)
+
+
+def test_a_pointer_before_what_all_targets_end_with_is_the_whole_owner() -> None:
+    tail = encode_name(".".join(["aaaaaaa", "a", "m" * 63, "m" * 63, "m" * 33, "x"]))
+    assert len(tail) == 175, "so that it stands where the length of a label would lead to"
+    answers = [about_it(33, service(b"\5web-%d" % number + tail)) for number in range(2)]
+    places = [len(srv()) + 18, len(srv()) + 18 + len(answers[0])]
+    glue = [
+        record((0xC000 | place).to_bytes(2, "big") + tail, 1, bytes((10, 0, 0, number)))
+        for number, place in enumerate(places)
+    ]
+    wire = srv(*answers, additional=glue)
+    check_scan(wire)
+    check_read(wire)
+
+
+@pytest.mark.parametrize(("ttl", "bits"), [(30, 0x41), (0x10000005, 0x03)])
+def test_glue_too_far_for_a_pointer_ends_in_one_and_not_in_what_looks_alike(
+    ttl: int, bits: int
+) -> None:
+    targets = [b"\4p%03d" % number + encode_name(WEB) for number in range(330)]
+    answers = [about_it(33, service(target), ttl=ttl) for target in targets]
+    place = len(srv()) + 18
+    places = [place := place + len(answer) for answer in [b"", *answers[:-1]]]
+    to_tail = next(at + 5 for at in places if (at + 5) >> 8 == bits & 0x3F)
+    glue = [
+        record(
+            (0xC000 | at).to_bytes(2, "big")
+            if at <= 0x3FFF
+            else target[:5] + bytes((bits, to_tail & 0xFF)),
+            1,
+            bytes((10, 0, 1, number & 0xFF)),
+            ttl=ttl,
+        )
+        for number, (at, target) in enumerate(zip(places, targets, strict=True))
+    ]
+    assert places[-1] > 0x3FFF
+    wire = srv(*answers, additional=glue)
+    check_scan(wire)
+    check_read(wire)
+
+
+def test_a_target_with_two_ports_has_its_glue_once() -> None:
+    other = about_it(33, service(TARGET, 81))
+    pointer = (len(srv()) + 18 | 0xC000).to_bytes(2, "big")
+    for owner in (TARGET, pointer):
+        answer = scanned(srv(SERVED, other, additional=[record(owner, 1, FOUR)]))
+        assert answer.services == ((f"web-0.{WEB}", 80), (f"web-0.{WEB}", 81))
+        assert answer.glue == {f"web-0.{WEB}": ("0.0.0.0",)}
+
+
 # Anything.
 
 LABELS = [b"web", b"WEB", b"Web", b"shop", b"svc", b"x-1", b"_http", b"a.b", b"a b", b"\0", b"\xff"]
