@@ -154,7 +154,7 @@ def _turn(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
     cpu = time.process_time()
     wall = time.perf_counter()
     while ready:
-        ready.pop()()  # what a call was made ready with goes before the next one, as all else does
+        ready.pop()()  # what it was made ready with goes before the next one, as all results do
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 

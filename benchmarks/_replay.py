@@ -19,7 +19,7 @@ from headless_discovery.testing import FakeCluster
 ADDRESSES = (3, 100, 1000, 4000)
 SERVICES = (3, 100, 500)
 ROLLING = (1000, 4000)
-"""Sizes of Services whose answers lack a pod each time, and have another one instead."""
+"""Sizes of Services of which some pods are others in each answer."""
 DOMAIN = "default.svc.cluster.local"
 _VARIANTS = 5
 

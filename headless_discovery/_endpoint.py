@@ -108,8 +108,8 @@ def by_identity(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], Endpoint
     return dict(zip(map(identity_of, endpoints), endpoints, strict=True))
 
 
-def not_among(some: Iterable[object], endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """Those of the endpoints that are not these very objects, which is soon told."""
+def without(endpoints: Sequence[Endpoint], some: Iterable[object]) -> list[Endpoint]:
+    """The endpoints but for these very objects, which are soon told."""
     known = frozenset(map(id, some))
     return [endpoint for endpoint in endpoints if id(endpoint) not in known]
 
@@ -188,7 +188,7 @@ def difference(seen: tuple[Endpoint, ...], snapshot: Snapshot) -> Change:
     here = snapshot.endpoints
     if seen is here:
         return Change((), (), (), snapshot)
-    return change_of(not_among(here, seen), not_among(seen, here) if seen else here, snapshot)
+    return change_of(without(seen, here), without(here, seen) if seen else here, snapshot)
 
 
 def change_of(gone: Sequence[Endpoint], come: Sequence[Endpoint], snapshot: Snapshot) -> Change:

@@ -50,7 +50,7 @@ from ._endpoint import (
     by_identity,
     change_of,
     identity_of,
-    not_among,
+    without,
 )
 from ._errors import DiscoveryError
 from ._outcomes import Empty, Found, Outcome
@@ -213,7 +213,7 @@ class Membership:
         changed = self._show(
             State.LIVE, endpoints=endpoints, departing=departing, ttl=found.ttl, now=now
         )
-        return change_of(not_among(departing, gone), come, self.snapshot) if changed else None
+        return change_of(without(gone, departing), come, self.snapshot) if changed else None
 
     def _members(
         self, found: Found, asked: Asked
@@ -226,13 +226,13 @@ class Membership:
         before, members = self.snapshot.endpoints, found.endpoints
         if not before:
             return members, (), members
-        gone, fresh = not_among(members, before), not_among(before, members)
+        gone, fresh = without(before, members), without(members, before)
         old = by_identity(gone)
         shown = {id(new): self._current(new, old, asked.at) for new in fresh}
         if any(shown[id(new)] is not new for new in fresh):
             members = tuple([shown.get(id(each), each) for each in members])
         current = tuple(shown.values())
-        return members, not_among(current, gone), not_among(gone, current)
+        return members, without(gone, current), without(current, gone)
 
     def _departing(
         self, gone: Sequence[Endpoint], come: Sequence[Endpoint], asked: Asked

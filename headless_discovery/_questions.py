@@ -636,7 +636,7 @@ def _empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
 
 @attrs.frozen(eq=False, repr=False)
 class _Rows:
-    """What endpoints are to be made of, in the order of their identities."""
+    """What endpoints are to be made of, in the order of their identities; to be read once."""
 
     names: Sequence[str]
     addresses: Iterable[Names]

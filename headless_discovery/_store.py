@@ -15,7 +15,7 @@ import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Endpoint, Snapshot, State, identity_of, not_among
+from ._endpoint import Endpoint, Snapshot, State, identity_of, without
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -297,13 +297,13 @@ class Store:
         if full.endpoints is not listed or this_pod is not whose:
             self._looked_at = full.endpoints, this_pod
             self._left_out = this_pod.among(full.endpoints)
-            others = tuple(not_among(self._left_out, full.endpoints))
+            others = tuple(without(full.endpoints, self._left_out))
             if others != endpoints:
                 endpoints = others
         return attrs.evolve(
             full,
             endpoints=endpoints,
-            departing=tuple(not_among(self._left_out, full.departing)),
+            departing=tuple(without(full.departing, self._left_out)),
             generation=before.generation + (endpoints is not before.endpoints),
         )
 

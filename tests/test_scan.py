@@ -738,6 +738,22 @@ def test_a_target_with_two_ports_has_its_glue_once() -> None:
         assert answer.glue == {f"web-0.{WEB}": ("0.0.0.0",)}
 
 
+def test_a_target_with_two_ports_may_have_an_address_for_each() -> None:
+    other = about_it(33, service(TARGET, 81))
+    both = {f"web-0.{WEB}": ("10.0.0.0", "10.0.0.1")}
+    assert scanned(with_glue(SERVED, other)).glue == both
+    whole = with_glue(SERVED, other)
+    more = srv(SERVED, other, OTHER, additional=[whole[-32:-16], whole[-16:]])
+    assert scanned(more).glue == both, "and another target has none"
+
+
+def test_a_target_with_two_ports_does_not_hide_glue_of_others() -> None:
+    other = about_it(33, service(TARGET, 81))
+    stranger = record(encode_name(f"web-9.{WEB}"), 1, FOUR)
+    answer = scanned(srv(SERVED, other, additional=[GLUE, stranger]))
+    assert list(answer.glue) == [f"web-0.{WEB}", f"web-9.{WEB}"]
+
+
 # Anything.
 
 LABELS = [b"web", b"WEB", b"Web", b"shop", b"svc", b"x-1", b"_http", b"a.b", b"a b", b"\0", b"\xff"]
