@@ -655,6 +655,31 @@ def test_four_thousand_new_addresses_are_at_most_four_thousand_questions() -> No
 # Rule 3: records="address".
 
 
+FOURS = ("10.0.0.2", "10.0.0.12", "10.0.0.1", "10.0.10.1")
+SIXES = ("fd00::", "fd00::1:1", "fd00::11", "fd00::1", "fd00:1::1")
+
+
+@pytest.mark.parametrize(
+    ("family", "listed"),
+    [
+        ("ipv4", FOURS),
+        ("ipv6", SIXES),
+        ("any", FOURS + SIXES),
+        ("prefer-ipv4", SIXES),
+        ("prefer-ipv6", SIXES),
+    ],
+)
+def test_each_address_is_a_pod_with_its_dashed_name_in_the_order_of_names(
+    family: str, listed: Sequence[str]
+) -> None:
+    zone = {"web A": addresses(*FOURS), "web AAAA": addresses(*SIXES)}
+    found = found_by(zone, Memory(), records="address", family=family)
+    assert [(each.hostname, each.addresses) for each in found] == sorted(
+        (dashed(address), (address,)) for address in listed
+    )
+    assert [each.identity for each in found] == sorted(each.identity for each in found)
+
+
 def test_with_address_records_each_pod_is_named_by_its_dashed_address() -> None:
     zone: Zone = {"web A": addresses("10.0.0.2", "10.0.0.1"), "web AAAA": NODATA}
     looked = look(zone, records="address", port=80)
