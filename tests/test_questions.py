@@ -674,10 +674,9 @@ def test_each_address_is_a_pod_with_its_dashed_name_in_the_order_of_names(
 ) -> None:
     zone = {"web A": addresses(*FOURS), "web AAAA": addresses(*SIXES)}
     found = found_by(zone, Memory(), records="address", family=family)
-    assert [(each.hostname, each.addresses) for each in found] == sorted(
-        (dashed(address), (address,)) for address in listed
+    assert [(each.name, each.addresses) for each in found] == sorted(
+        (full(f"{dashed(address)}.web"), (address,)) for address in listed
     )
-    assert [each.identity for each in found] == sorted(each.identity for each in found)
 
 
 def test_with_address_records_each_pod_is_named_by_its_dashed_address() -> None:
