@@ -703,6 +703,7 @@ def _endpoints(
             endpoints += _known_or_made(before, list(zip(part, *columns, strict=False)))
         else:
             endpoints += endpoints_of(part, *columns)
+    yield from _pause(len(names))  # to compare them with those of before takes its time, too
     return tuple(endpoints)
 
 

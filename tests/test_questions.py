@@ -1385,4 +1385,4 @@ def test_a_large_set_is_made_in_parts_with_pauses_between_them() -> None:
             outcome = done.value
     assert isinstance(outcome, Found)
     assert len(outcome.endpoints) == 1200
-    assert pauses == 4
+    assert pauses == 5
