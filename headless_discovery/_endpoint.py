@@ -197,12 +197,14 @@ def change_of(gone: Sequence[Endpoint], come: Sequence[Endpoint], snapshot: Snap
         return Change(tuple(come), (), (), snapshot)
     old, new = by_identity(gone), by_identity(come)
     return Change(
-        added=tuple(new[identity] for identity in new if identity not in old),
-        removed=tuple(old[identity] for identity in old if identity not in new),
+        added=tuple([each for identity, each in new.items() if identity not in old]),
+        removed=tuple([each for identity, each in old.items() if identity not in new]),
         moved=tuple(
-            (old[identity], new[identity])
-            for identity in new
-            if identity in old and old[identity] != new[identity]
+            [
+                (old[identity], each)
+                for identity, each in new.items()
+                if identity in old and old[identity] != each
+            ]
         ),
         snapshot=snapshot,
     )

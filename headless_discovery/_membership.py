@@ -102,7 +102,7 @@ class _Grace:
 
 @attrs.frozen
 class _Missing:
-    """A member that the last answers lacked."""
+    """Members that the last answers lacked, since the same one."""
 
     last_seen: float
     """When the last answer that held it was asked for."""
@@ -227,12 +227,12 @@ class Membership:
         if not before:
             return members, (), members
         gone, fresh = without(before, members), without(members, before)
-        old = by_identity(gone)
-        shown = {id(new): self._current(new, old, asked.at) for new in fresh}
-        if any(shown[id(new)] is not new for new in fresh):
-            members = tuple([shown.get(id(each), each) for each in members])
-        current = tuple(shown.values())
-        return members, without(gone, current), without(current, gone)
+        old = map(by_identity(gone).get, map(identity_of, fresh))
+        shown = [self._current(*pair, asked.at) for pair in zip(fresh, old, strict=True)]
+        if any(map(operator.is_not, shown, fresh)):
+            instead = dict(zip(map(id, fresh), shown, strict=True))
+            members = tuple([instead.get(id(each), each) for each in members])
+        return members, without(gone, shown), without(shown, gone)
 
     def _departing(
         self, gone: Sequence[Endpoint], come: Sequence[Endpoint], asked: Asked
@@ -246,10 +246,14 @@ class Membership:
         for identity in self._missing.keys() - unlisted.keys():
             del self._missing[identity]
         departing: list[Endpoint] = []
+        from_now = _Missing(self._confirmed_at, asked)
+        over: dict[int, bool] = {}  # those that one answer was the first to lack have one fate
         for identity, endpoint in unlisted.items():
-            missing = self._missing.setdefault(identity, _Missing(self._confirmed_at, asked))
-            forgotten = asked.at - missing.last_seen > policy.forget_after
-            if forgotten or asked.confirms(missing.first, policy.confirm_after):
+            missing = self._missing.setdefault(identity, from_now)
+            if id(missing) not in over:
+                forgotten = asked.at - missing.last_seen > policy.forget_after
+                over[id(missing)] = forgotten or asked.confirms(missing.first, policy.confirm_after)
+            if over[id(missing)]:
                 self._forget(identity)
             else:
                 departing.append(endpoint)
@@ -263,14 +267,11 @@ class Membership:
             return Run(members, run.first, asked.at - run.first.at)
         return run
 
-    def _current(
-        self, endpoint: Endpoint, old: dict[tuple[str, str], Endpoint], at: float
-    ) -> Endpoint:
+    def _current(self, endpoint: Endpoint, before: Endpoint | None, at: float) -> Endpoint:
         """The endpoint as it is to be shown: the same object if nothing about it is new."""
-        before = old.get(endpoint.identity)
         if len(endpoint.addresses) > 1 or (before is not None and len(before.addresses) > 1):
             endpoint = self._newest_first(endpoint, before, at)
-        return before if before == endpoint else endpoint
+        return before if before is not None and before == endpoint else endpoint
 
     def _newest_first(self, endpoint: Endpoint, before: Endpoint | None, at: float) -> Endpoint:
         """Of several addresses of the preferred family, the one that appeared last comes first.
