@@ -34,6 +34,11 @@ def rolling(pods: int) -> str:
     return f"roll{pods}.{DOMAIN}"
 
 
+def service_of(asked: str) -> str:
+    """Whose name that is."""
+    return asked.removeprefix("_http._tcp.").partition(".")[0]
+
+
 class Replay:
     """The server, as long as the ``with`` statement lasts."""
 
@@ -68,9 +73,7 @@ def _answers() -> dict[bytes, list[tuple[bytes, bytes]]]:
         + [(rolling(pods), Type.A, pods) for pods in ROLLING]
     ):
         cluster = FakeCluster(ttl=0)
-        service = cluster.add_service(
-            asked_for.removesuffix(f".{DOMAIN}").removeprefix("_http._tcp."), ports={"http": 8080}
-        )
+        service = cluster.add_service(service_of(asked_for), ports={"http": 8080})
         for number in range(pods):
             service.add_pod(f"10.{network}.{number >> 8}.{number & 0xFF}")
         asked = query(asked_for, rdtype, edns=1232)

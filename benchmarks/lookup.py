@@ -18,7 +18,7 @@ from . import _floor
 from ._measure import Contender, Prepared, Table
 from ._place import OWN_NETWORK
 from ._plot import drawing
-from ._replay import ADDRESSES, DOMAIN, ROLLING, SERVICES, Replay, name, rolling
+from ._replay import ADDRESSES, DOMAIN, ROLLING, SERVICES, Replay, name, rolling, service_of
 
 FLOOR = "bare sockets and a scan"
 NEW = "library, all new"
@@ -38,7 +38,7 @@ class Hurrying(Clock):
 
     def now(self) -> float:
         """Real seconds, and those that were passed over."""
-        return time.monotonic() + self.ahead
+        return time.monotonic() + self.ahead  # a call of `Clock.now` would be counted, too
 
 
 class Library:
@@ -47,8 +47,7 @@ class Library:
     def __init__(self, pods: int, rdtype: Type, port: int, *, asked: str | None = None) -> None:
         self._clock = Hurrying()
         self._pods = pods
-        asked = name(pods, rdtype) if asked is None else asked
-        self._service = asked.removeprefix("_http._tcp.").partition(".")[0]
+        self._service = service_of(name(pods, rdtype) if asked is None else asked)
         self._port: str | int = "http" if rdtype is Type.SRV else 8080
         self._resolver = Resolver([f"127.0.0.1:{port}"])
         self.known = self._peers()

@@ -14,7 +14,7 @@ from headless_discovery._wire import Type
 from ._measure import Samples, Table
 from ._place import OWN_NETWORK
 from ._replay import Replay, name, rolling
-from .lookup import Library
+from .lookup import AIODNS, CHANGED, DNSPYTHON, NEW, SAME, Library
 
 _ROUNDS = 9
 _WANTED = {1000: 0.002, 4000: 0.004}
@@ -27,7 +27,7 @@ def run() -> list[Table]:
         for pods in _WANTED:
             table.columns[str(pods)] = asyncio.run(_column(pods, replay.port))
     for pods, wanted in _WANTED.items():
-        for row in ("library, all new", "library, unchanged", "library, some pods replaced"):
+        for row in (NEW, SAME, CHANGED):
             held = statistics.median(table.columns[str(pods)][row].cpu)
             table.notes.append(
                 f"{row}, {pods} pods: holds the loop for {held * 1e3:.2f} ms of CPU at most; "
@@ -45,15 +45,15 @@ async def _column(pods: int, port: int) -> dict[str, Samples]:
     changed = Library(pods, Type.A, port, asked=rolling(pods)).awaited()
     contenders: dict[str, Callable[[], Awaitable[object]]] = {
         "nothing to do": lambda: asyncio.sleep(0.001),
-        "library, all new": lambda: library.awaited()(),  # noqa: PLW0108 - made anew each time
-        "library, unchanged": same,
-        "library, some pods replaced": changed,
-        "dnspython": lambda: by_dnspython.resolve(asked, "A"),
+        NEW: lambda: library.awaited()(),  # noqa: PLW0108 - made anew each time
+        SAME: same,
+        CHANGED: changed,
+        DNSPYTHON: lambda: by_dnspython.resolve(asked, "A"),
     }
     with contextlib.suppress(ImportError):
         aiodns = importlib.import_module("aiodns")
         by_aiodns = aiodns.DNSResolver(nameservers=["127.0.0.1"], udp_port=port, tcp_port=port)
-        contenders["aiodns"] = lambda: by_aiodns.query_dns(asked, "A")
+        contenders[AIODNS] = lambda: by_aiodns.query_dns(asked, "A")
     samples = {row: Samples([], []) for row in contenders}
     for number in range(_ROUNDS + 1):
         for row, call in contenders.items():

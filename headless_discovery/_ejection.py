@@ -15,11 +15,11 @@ forgotten
     When the endpoint leaves, or is at another address or port number.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
-from ._endpoint import Endpoint
+from ._endpoint import Endpoint, by_identity
 from ._policy import Policy
 
 
@@ -38,12 +38,12 @@ class Ejection:
         """By identity; only those whose last call failed."""
         self._policy = policy
 
-    def see(self, endpoints: Iterable[Endpoint]) -> None:
+    def see(self, endpoints: Sequence[Endpoint]) -> None:
         """Forgets whoever is not among the endpoints, or is at another place now."""
         if self.failing:
-            places = {endpoint.identity: place(endpoint) for endpoint in endpoints}
+            here = by_identity(endpoints)
             for identity, record in list(self.failing.items()):
-                if places.get(identity) != record.place:
+                if identity not in here or place(here[identity]) != record.place:
                     del self.failing[identity]
 
     def succeeded(self, endpoint: Endpoint) -> None:
@@ -70,8 +70,8 @@ class Ejection:
             return {}
         until = {
             endpoint: record.until
-            for endpoint in endpoints
-            if (record := self.failing.get(endpoint.identity)) is not None and now < record.until
+            for identity, endpoint in by_identity(endpoints).items()
+            if (record := self.failing.get(identity)) is not None and now < record.until
         }
         last_first = sorted(until, key=lambda endpoint: (until[endpoint], endpoint.identity))[::-1]
         return {endpoint: until[endpoint] for endpoint in last_first[: len(endpoints) // 2][::-1]}

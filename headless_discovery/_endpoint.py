@@ -35,8 +35,13 @@ def all_dashed(addresses: Iterable[str], *, below: str = "") -> list[str]:
     return text.replace(" ", f"{below} ").split(" ")[:-1]
 
 
+def port_asked_for(port: str | int | None) -> str:
+    """A port as it stands in an identity."""
+    return "" if port is None else str(port)
+
+
 def _default_asked_for(endpoint: "Endpoint") -> str:
-    return "" if endpoint.port is None else str(endpoint.port)
+    return port_asked_for(endpoint.port)
 
 
 @attrs.frozen

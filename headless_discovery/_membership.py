@@ -247,13 +247,10 @@ class Membership:
             del self._missing[identity]
         departing: list[Endpoint] = []
         from_now = _Missing(self._confirmed_at, asked)
-        over: dict[int, bool] = {}  # those that one answer was the first to lack have one fate
         for identity, endpoint in unlisted.items():
             missing = self._missing.setdefault(identity, from_now)
-            if id(missing) not in over:
-                forgotten = asked.at - missing.last_seen > policy.forget_after
-                over[id(missing)] = forgotten or asked.confirms(missing.first, policy.confirm_after)
-            if over[id(missing)]:
+            forgotten = asked.at - missing.last_seen > policy.forget_after
+            if forgotten or asked.confirms(missing.first, policy.confirm_after):
                 self._forget(identity)
             else:
                 departing.append(endpoint)

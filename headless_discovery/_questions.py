@@ -20,7 +20,7 @@ from typing import Literal
 
 import attrs
 
-from ._endpoint import Endpoint, Row, all_dashed, dashed, endpoints_of, row_of
+from ._endpoint import Endpoint, Row, all_dashed, dashed, endpoints_of, port_asked_for, row_of
 from ._errors import IncompleteAnswer, LookupFailed, NoEndpoints, NoSuchPort, NotHeadless
 from ._exchange import Question, Reply, incomplete
 from ._outcomes import Empty, Found, Outcome, Unknown, Wrong
@@ -73,7 +73,7 @@ class Wanted:
     @property
     def asked_for(self) -> str:
         """The port as it is told in an endpoint's identity."""
-        return "" if self.port is None else str(self.port)
+        return port_asked_for(self.port)
 
     @property
     def needed(self) -> Type | None:
@@ -292,15 +292,13 @@ def _by_addresses(wanted: Wanted, memory: Memory, services: Answer | None = None
     _remember_size(memory, len(published))
     yield from _pause(len(published))
     _forget_all_but(memory, published)
-    learnt: Mapping[str, Names] = {}
     if wanted.records == "address":
         yield from _check_lone(wanted, memory)
-    else:
-        learnt = yield from _names(wanted, memory, published, services)
-    port = _common_port(wanted, services)
-    if wanted.records == "address":
+        port = _common_port(wanted, services)
         names, addresses = _dashed_pods(wanted, memory)
     else:
+        learnt = yield from _names(wanted, memory, published, services)
+        port = _common_port(wanted, services)
         members: Members = {}
         for address in published:
             for name in learnt[address]:
@@ -516,9 +514,10 @@ def _common_port(wanted: Wanted, services: Answer | None) -> int | None:
 
 def _forget_all_but(memory: Memory, published: Collection[str]) -> None:
     """Names are kept for addresses that are published."""
-    for learnt in (memory.names, memory.origins):
-        if learnt:
-            for address in learnt.keys() - frozenset(published):
+    if memory.names or memory.origins:
+        listed = frozenset(published)
+        for learnt in (memory.names, memory.origins):
+            for address in learnt.keys() - listed:
                 del learnt[address]
 
 

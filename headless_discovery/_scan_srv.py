@@ -256,15 +256,16 @@ def _walk(reply: Reply, before: Answer | None) -> Answer:
         services.append(wire[start + 4 : at])
         targets[start + 12] = wire[start + 12 : at]
         ttls.add(ttl)
-    names.check(targets.values())
+    spelt = list(targets.values())
+    names.check(spelt)
     owners, addresses = _walk_glue(names, at, reply.additionals, targets, ttls)
     if max(ttls) > LONGEST_TTL:
         raise OddError
-    records = _records(services, owners, addresses)
+    records = _records(services, spelt, owners, addresses)
     if before is not None and before.records == records:
         return again(before, min(ttls))
-    texts = names.texts({*targets.values(), *owners})
-    hosts = map(texts.__getitem__, map(_TARGET, services))
+    texts = names.texts({*spelt, *owners})
+    hosts = map(texts.__getitem__, spelt)
     said = tuple(zip(hosts, _each_port(services), strict=True))
     if len(frozenset(said)) < len(said):
         raise OddError  # dnspython may take them for one record
@@ -278,10 +279,9 @@ def _walk(reply: Reply, before: Answer | None) -> Answer:
 
 
 def _records(
-    services: list[bytes], owners: list[bytes], addresses: list[bytes]
+    services: list[bytes], targets: list[bytes], owners: list[bytes], addresses: list[bytes]
 ) -> tuple[object, ...]:
     """Those that are alike in all but how they are written are as `_Cut.records`."""
-    targets = list(map(_TARGET, services))
     glue = dict(zip(owners, addresses, strict=True))
     tails = {target[1 + target[0] :] for target in targets}
     one_at_most = len(glue) == len(owners) and glue.keys() <= frozenset(targets)

@@ -15,7 +15,7 @@ import attrs
 
 from ._choosing import UNMADE, Choice, Chooser
 from ._ejection import place
-from ._endpoint import Endpoint, Snapshot, State, identity_of, without
+from ._endpoint import Endpoint, Snapshot, State, by_identity, identity_of, without
 from ._errors import Closed, ConfigurationError, LookupFailed, NoEndpoints
 from ._exchange import Traffic
 from ._membership import Membership
@@ -400,7 +400,7 @@ class Store:
         """Makes it a fixed list; raises `ConfigurationError` for what is not an address."""
         if isinstance(endpoints, str):
             raise ConfigurationError(f"static takes a list of addresses, not {endpoints!r}")
-        listed = {parse_endpoint(text).identity: parse_endpoint(text) for text in endpoints}
+        listed = by_identity([parse_endpoint(text) for text in endpoints])
         now = self.clock.now()
         if listed:
             found = tuple(sorted(listed.values(), key=identity_of))
