@@ -13,7 +13,8 @@ import hypothesis
 import pytest
 from sybil import Example, Sybil
 from sybil.evaluators.python import PythonEvaluator
-from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.integration.pytest import SybilItem
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 from headless_discovery.testing import FakeCluster
 
@@ -25,7 +26,7 @@ PRINTED = "printed by the last block"
 
 
 class Evaluator(PythonEvaluator):
-    """Runs a block, and then the tests that it defines."""
+    """Runs a block, and then the tests that it defines, with the fixtures of the plugin."""
 
     def __call__(self, example: Example) -> None:
         """Called by Sybil."""
@@ -33,10 +34,13 @@ class Evaluator(PythonEvaluator):
             super().__call__(example)
             names = example.namespace
             for test in [names.pop(name) for name in list(names) if name.startswith("test_")]:
+                cluster = FakeCluster()
+                fixtures = {"fake_cluster": cluster, "fake_clock": cluster.clock}
+                given = {name: fixtures[name] for name in inspect.signature(test).parameters}
                 if inspect.iscoroutinefunction(test):
-                    asyncio.run(test())
+                    asyncio.run(test(**given))
                 else:
-                    test()
+                    test(**given)
         names[PRINTED] = printed.getvalue()
 
 
@@ -48,6 +52,18 @@ def compare(example: Example) -> str | None:
 
 python = PythonCodeBlockParser()
 python.codeblock_parser = CodeBlockParser("python", Evaluator())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Runs earlier blocks of the page first, if they ran in another process of pytest-xdist."""
+    if isinstance(item, SybilItem):
+        done = item.example.namespace.setdefault("blocks that ran", set())
+        for example in item.example.document.examples():
+            if example.start < item.example.start and example.start not in done:
+                done.add(example.start)
+                example.evaluate()
+        done.add(item.example.start)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +81,7 @@ def in_a_cluster() -> Iterator[None]:
 
 
 pytest_collect_file = Sybil(
-    parsers=[python, CodeBlockParser("output", compare), SkipParser()],
-    patterns=["README*.md", "docs/*.md"],
+    parsers=[python, CodeBlockParser("output", compare)],
+    patterns=["README*.md", "docs/*.md", "docs/recipes/*.md"],
     fixtures=["in_a_cluster"],
 ).pytest()

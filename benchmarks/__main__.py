@@ -2,15 +2,15 @@
 
 Each has ``run()``, which returns its tables. ``scripts/benchmark --docs`` runs those that
 docs/numbers.md shows (or those named), and writes their tables and the picture.
+``scripts/benchmark refresh --against REV`` compares with another commit.
 """
 
+import argparse
 import contextlib
 import importlib
 import os
 import pkgutil
 import platform
-import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,20 +18,24 @@ from . import _place, lookup
 from ._measure import Table
 
 _TOLD = ("attrs", "dnspython", "tenacity", "aiodns", "pycares", "srvlookup", "kubernetes")
-_IN_DOCS = ("lookup", "footprint", "stall")
+_IN_DOCS = ("lookup", "footprint", "stall", "load", "freshness")
 _FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
-def main(names: Sequence[str]) -> None:
-    docs = "--docs" in names
-    names = [name for name in names if name != "--docs"]
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/benchmark")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--against", metavar="REV", default="HEAD", help="for refresh")
+    options = parser.parse_args()
     found = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    shown = _IN_DOCS if docs else [name for name in found if not name.startswith("_")]
-    for name in names or shown:
-        tables: list[Table] = importlib.import_module(f"benchmarks.{name}").run()
+    shown = _IN_DOCS if options.docs else [name for name in found if not name.startswith("_")]
+    for name in options.names or shown:
+        against = [options.against] if name == "refresh" else []
+        tables: list[Table] = importlib.import_module(f"benchmarks.{name}").run(*against)
         for table in tables:
             print(table.markdown(), end="\n\n", flush=True)
-        if docs:
+        if options.docs:
             lines = [table.markdown() for table in tables] + [f"Taken on {_machine()}.\n"]
             (_FIGURES / f"{name}.inc").write_text("\n\n".join(lines))
             if name == "lookup":
@@ -57,4 +61,4 @@ def _machine() -> str:
 
 
 _place.enter()
-main(sys.argv[1:])
+main()

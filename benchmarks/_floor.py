@@ -4,7 +4,7 @@ import secrets
 import socket
 import struct
 
-from headless_discovery._wire import Type, query
+from headless_discovery._dns.message import Type, query
 
 
 def ask(name: str, rdtype: Type, port: int) -> bytes:

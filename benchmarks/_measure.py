@@ -29,6 +29,10 @@ class Samples:
     wall: list[float]
     cpu: list[float]
 
+    def best(self, rounds: int) -> "Samples":
+        """The shortest of so many rounds, in their order."""
+        return Samples(sorted(self.wall)[:rounds], sorted(self.cpu)[:rounds])
+
 
 @attrs.frozen
 class Target:
@@ -50,6 +54,8 @@ class Table:
     base: str
     columns: dict[str, dict[str, Samples]] = attrs.field(factory=dict)
     targets: list[Target] = attrs.field(factory=list)
+    taken: str = "Median"
+    """What is shown of the rounds."""
     notes: list[str] = attrs.field(factory=list)
     """Whatever else is to be told, a line each."""
 
@@ -86,22 +92,31 @@ class Table:
         pairs = zip(one.cpu if cpu else one.wall, other.cpu if cpu else other.wall, strict=True)
         return statistics.median(a / b for a, b in pairs if b > 0)
 
+    def difference(self, row: str, column: str, *, than: str) -> float:
+        """How much longer one contender takes than another: seconds of CPU time.
+
+        Of their quickest rounds: other load on the machine can only slow down a round.
+        """
+        samples = self.columns[column]
+        return min(samples[row].cpu) - min(samples[than].cpu)
+
     def markdown(self) -> str:
-        """The table, then its targets and notes."""
-        rows = list(dict.fromkeys(row for samples in self.columns.values() for row in samples))
-        lines = [
-            f"### {self.title}",
-            "",
-            f"| | {' | '.join(self.columns)} |",
-            f"|---|{'---:|' * len(self.columns)}",
-        ]
-        for row in rows:
-            cells = [
-                self._cell(row, column) if row in samples else "-"
-                for column, samples in self.columns.items()
+        """The table, if there is one, then its targets and notes."""
+        lines = [f"### {self.title}"]
+        if self.columns:
+            lines += [
+                "",
+                f"| | {' | '.join(self.columns)} |",
+                f"|---|{'---:|' * len(self.columns)}",
             ]
-            lines.append(f"| {row} | {' | '.join(cells)} |")
-        lines += ["", f"Median wall time of a call (times {self.base}: wall / CPU)."]
+            rows = dict.fromkeys(row for samples in self.columns.values() for row in samples)
+            for row in rows:
+                cells = [
+                    self._cell(row, column) if row in samples else "-"
+                    for column, samples in self.columns.items()
+                ]
+                lines.append(f"| {row} | {' | '.join(cells)} |")
+            lines += ["", f"{self.taken} wall time of a call (times {self.base}: wall / CPU)."]
         if self.targets:
             lines += ["", "| target (CPU time) | wanted | measured | |", "|---|---:|---:|---|"]
             lines += [self._verdict(target) for target in self.targets]
@@ -133,20 +148,24 @@ def interleaved(
     contenders: Mapping[str, Contender | Prepared], *, rounds: int = 9, turn: float = 0.02
 ) -> dict[str, Samples]:
     """Each contender once in each round, in an order drawn anew; warming up is not counted."""
-    calls = {name: _calls_in(contender, turn) for name, contender in contenders.items()}
+    calls = {  # the most of three: a busy machine makes them fewer, and each of a few is slower
+        name: max(calls_in(contender, turn) for _ in range(3))
+        for name, contender in contenders.items()
+    }
     samples = {name: Samples([], []) for name in contenders}
     order = list(contenders)
     for _ in range(rounds):
         random.shuffle(order)
         for name in order:
             gc.collect()
-            wall, cpu = _turn(contenders[name], calls[name])
+            wall, cpu = turn_of(contenders[name], calls[name])
             samples[name].wall.append(wall)
             samples[name].cpu.append(cpu)
     return samples
 
 
-def _turn(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
+def turn_of(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
+    """Seconds of each of so many calls: wall, and CPU."""
     if isinstance(contender, Prepared):
         ready = [contender.make() for _ in range(calls)]
     else:
@@ -158,10 +177,12 @@ def _turn(contender: Contender | Prepared, calls: int) -> tuple[float, float]:
     return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
 
 
-def _calls_in(contender: Contender | Prepared, seconds: float) -> int:
+def calls_in(contender: Contender | Prepared, seconds: float) -> int:
     """How many calls take about that long; warms up, too."""
+    turn_of(contender, 1)  # the first call may make what all others use
     calls = 1
-    while (taken := _turn(contender, calls)[0] * calls) < seconds / 2:
+    # The quickest of three: one that other work interrupts would make it too few.
+    while (taken := min(turn_of(contender, calls)[0] for _ in range(3)) * calls) < seconds / 2:
         calls = max(calls * 2, min(int(calls * seconds / max(taken, 1e-9)), calls * 100))
     return calls
 

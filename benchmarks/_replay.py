@@ -10,33 +10,14 @@ import select
 import socket
 import subprocess
 import sys
-from types import TracebackType
 from typing import Self
 
-from headless_discovery._wire import Type, query
+from headless_discovery._dns.message import Type, query
 from headless_discovery.testing import FakeCluster
 
-ADDRESSES = (3, 100, 1000, 4000)
-SERVICES = (3, 100, 500)
-ROLLING = (1000, 4000)
-"""Sizes of Services of which some pods are others in each answer."""
-DOMAIN = "default.svc.cluster.local"
+from ._library import ADDRESSES, SERVICES, name, rolling, service_of
+
 _VARIANTS = 5
-
-
-def name(pods: int, rdtype: Type) -> str:
-    """What to ask about so many pods."""
-    return f"web{pods}.{DOMAIN}" if rdtype is not Type.SRV else f"_http._tcp.srv{pods}.{DOMAIN}"
-
-
-def rolling(pods: int) -> str:
-    """What to ask about so many pods of which some are replaced each time."""
-    return f"roll{pods}.{DOMAIN}"
-
-
-def service_of(asked: str) -> str:
-    """Whose name that is."""
-    return asked.removeprefix("_http._tcp.").partition(".")[0]
 
 
 class Replay:
@@ -54,12 +35,7 @@ class Replay:
         self.port = int(self._server.stdout.readline())
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._server.terminate()
         self._server.communicate()
 
@@ -68,9 +44,10 @@ def _answers() -> dict[bytes, list[tuple[bytes, bytes]]]:
     """Over UDP and TCP, by question."""
     made: dict[bytes, list[tuple[bytes, bytes]]] = {}
     for network, (asked_for, rdtype, pods) in enumerate(
-        [(name(pods, Type.A), Type.A, pods) for pods in ADDRESSES]
-        + [(name(pods, Type.SRV), Type.SRV, pods) for pods in SERVICES]
-        + [(rolling(pods), Type.A, pods) for pods in ROLLING]
+        (asked_for(pods, rdtype), rdtype, pods)
+        for rdtype, sizes in ((Type.A, ADDRESSES), (Type.SRV, SERVICES))
+        for pods in sizes
+        for asked_for in (name, rolling)
     ):
         cluster = FakeCluster(ttl=0)
         service = cluster.add_service(service_of(asked_for), ports={"http": 8080})
@@ -82,8 +59,8 @@ def _answers() -> dict[bytes, list[tuple[bytes, bytes]]]:
             udp, tcp = cluster.answer(asked), cluster.answer(asked, tcp=True)
             assert udp is not None and tcp is not None  # noqa: S101, PT018 - it always answers
             variants.append((udp, tcp))
-            if asked_for == rolling(pods):
-                service.pods[number].delete()
+            if asked_for == rolling(pods, rdtype):
+                service.pods[0].delete()
                 service.add_pod(f"10.{network}.255.{number}")
         made[_question(asked)] = variants
     return made

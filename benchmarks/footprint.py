@@ -14,12 +14,12 @@ from pathlib import Path
 
 import headless_discovery
 from headless_discovery import Policy, Resolver, peers
-from headless_discovery._wire import Type
+from headless_discovery._dns.message import Type
 
+from ._library import Library
 from ._measure import Contender, Table, duration
 from ._place import OWN_NETWORK
 from ._replay import Replay
-from .lookup import Library
 
 _PODS = 4000
 _REFRESHES = 10_000

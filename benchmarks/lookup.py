@@ -4,96 +4,30 @@ import asyncio
 import contextlib
 import importlib
 import socket
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 
 import dns.asyncresolver
 import dns.resolver
 
-from headless_discovery import Clock, Peers, Resolver, aio, peers
-from headless_discovery._wire import Type
+from headless_discovery._dns.message import Type
 
 from . import _floor
+from ._library import ADDRESSES, DOMAIN, SERVICES, Library, name, rolling
 from ._measure import Contender, Prepared, Table
 from ._place import OWN_NETWORK
 from ._plot import drawing
-from ._replay import ADDRESSES, DOMAIN, ROLLING, SERVICES, Replay, name, rolling, service_of
+from ._replay import Replay
 
 FLOOR = "bare sockets and a scan"
 NEW = "library, all new"
+NEW_ASYNC = "library, all new, asyncio"
 SAME = "library, unchanged"
 ASYNC = "library, unchanged, asyncio"
 CHANGED = "library, some pods replaced"
 DNSPYTHON = "dnspython"
 AIODNS = "aiodns"
 SRVLOOKUP = "srvlookup"
-
-
-class Hurrying(Clock):
-    """Real time, in which the next lookup may always begin: no floor holds a refresh up."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def now(self) -> float:
-        """Real seconds, and those that were passed over."""
-        return time.monotonic() + self.ahead  # a call of `Clock.now` would be counted, too
-
-
-class Library:
-    """Two `Peers` of ours: one made anew each time, one that knows the set already."""
-
-    def __init__(self, pods: int, rdtype: Type, port: int, *, asked: str | None = None) -> None:
-        self._clock = Hurrying()
-        self._pods = pods
-        self._service = service_of(name(pods, rdtype) if asked is None else asked)
-        self._port: str | int = "http" if rdtype is Type.SRV else 8080
-        self._resolver = Resolver([f"127.0.0.1:{port}"])
-        self.known = self._peers()
-
-    def _arguments(self) -> dict[str, object]:
-        arguments: dict[str, object] = {
-            "namespace": "default",
-            "cluster_domain": "cluster.local",
-            "port": self._port,
-            "resolver": self._resolver,
-            "clock": self._clock,
-            "self_address": "10.255.0.1",
-        }
-        if isinstance(self._port, int):
-            arguments |= {"records": "address", "family": "ipv4"}
-        return arguments
-
-    def _peers(self) -> Peers:
-        return peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
-
-    def new(self) -> Contender:
-        """What makes the first lookup of a `Peers` that was just made."""
-        fresh = self._peers()
-
-        def first() -> None:
-            assert len(fresh.refresh().endpoints) == self._pods  # noqa: S101 - or no figure
-
-        return first
-
-    def same(self) -> None:
-        """A later one."""
-        self._clock.ahead += 60
-        known = self.known.snapshot
-        found = self.known.refresh()
-        assert len(found.endpoints) == self._pods  # noqa: S101 - or no figure
-        assert found is not known  # noqa: S101 - it asked
-
-    def awaited(self) -> Callable[[], Coroutine[object, object, None]]:
-        """What makes the same lookup in asyncio: a first one, and then later ones."""
-        known = aio.peers(self._service, **self._arguments())  # type: ignore[arg-type]  # by name
-
-        async def again() -> None:
-            self._clock.ahead += 60
-            assert len((await known.refresh()).endpoints) == self._pods  # noqa: S101 - likewise
-
-        return again
 
 
 Run = Callable[[Awaitable[object]], object]
@@ -104,7 +38,9 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
     scan = _floor.services if rdtype is Type.SRV else _floor.addresses
     library = Library(pods, rdtype, port)
     again = library.awaited()
-    library.same()  # the first ones, which are all new, are over
+    changing = Library(pods, rdtype, port, asked=rolling(pods, rdtype))
+    for each in (library, changing):
+        each.same()  # the first ones, which are all new, are over
     run(again())
     by_dnspython = dns.resolver.Resolver(configure=False)
     by_dnspython.nameservers, by_dnspython.port = ["127.0.0.1"], port
@@ -115,15 +51,13 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
         "bare sockets": lambda: _floor.ask(asked, rdtype, port),
         FLOOR: lambda: scan(_floor.ask(asked, rdtype, port)),
         NEW: Prepared(library.new),
+        NEW_ASYNC: Prepared(lambda: _once(library.awaited(), run)),
         SAME: library.same,
         ASYNC: lambda: run(again()),
+        CHANGED: changing.same,
         DNSPYTHON: lambda: by_dnspython.resolve(f"{asked}.", kind),
         f"{DNSPYTHON}, asyncio": lambda: run(by_dnspython_async.resolve(f"{asked}.", kind)),
     }
-    if rdtype is Type.A and pods in ROLLING:
-        changing = Library(pods, rdtype, port, asked=rolling(pods))
-        changing.same()
-        contenders[CHANGED] = changing.same
     with contextlib.suppress(ImportError):
         aiodns = importlib.import_module("aiodns")
 
@@ -144,6 +78,10 @@ def _contenders(pods: int, rdtype: Type, port: int, run: Run) -> dict[str, Conte
             f"{asked}.", 8080, socket.AF_INET, socket.SOCK_STREAM
         )
     return contenders
+
+
+def _once(ask: Callable[[], Coroutine[object, object, None]], run: Run) -> Contender:
+    return lambda: run(ask())
 
 
 @contextlib.contextmanager
@@ -178,8 +116,8 @@ def run() -> list[Table]:
     a.promise(NEW, "1000", 1 / 30, than=DNSPYTHON)
     a.promise(SAME, "1000", 1 / 100, than=DNSPYTHON)
     if AIODNS in a.columns["1000"]:
-        a.promise(NEW, "1000", 1 / 4, than=AIODNS)
-    for pods in (100, 500):
+        a.promise(NEW_ASYNC, "1000", 1 / 2, than=AIODNS)
+    for pods in SERVICES[1:]:
         srv.promise(NEW, str(pods), 1.5)
         srv.promise(SAME, str(pods), 1.5)
     return [a, srv]

@@ -13,8 +13,8 @@ from pathlib import Path
 import attrs
 
 from headless_discovery import Endpoint, LookupFailed, Policy, State
+from headless_discovery._endpoint import Found, Outcome, Unknown
 from headless_discovery._membership import Membership
-from headless_discovery._outcomes import Found, Outcome, Unknown
 from headless_discovery.testing import FakeCluster
 
 from ._plot import drawing
@@ -129,15 +129,15 @@ def costs(pods: int) -> tuple[Cost, Cost]:
     """Of a process's first lookup, and of those that follow."""
     cluster = _Counting()
     cluster.add_service("web", ports={"peer": 7000}).scale(pods)
-    store = cluster.peers("web", port="peer")
+    web = cluster.peers("web", port="peer")
     found = []
     for _ in range(3):  # the second one may still learn what did not fit into the first's time
         before = cluster.udp, cluster.tcp, cluster.asked, cluster.answered
         cluster.clock.advance(60)
         try:
-            snapshot = store.refresh()
+            snapshot = web.refresh()
         except LookupFailed:
-            snapshot = store.snapshot
+            snapshot = web.snapshot
         after = cluster.udp, cluster.tcp, cluster.asked, cluster.answered
         udp, tcp, asked, answered = (b - a for a, b in zip(before, after, strict=True))
         error = type(snapshot.error).__name__ if snapshot.error else ""

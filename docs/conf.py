@@ -1,6 +1,5 @@
 """How Sphinx builds the documentation: `scripts/docs`. A warning is an error."""
 
-from importlib.metadata import version as version_of
 from typing import Any
 
 from docutils.nodes import Element, TextElement
@@ -11,13 +10,16 @@ import headless_discovery
 
 project = "headless_discovery"
 author = "the authors of headless_discovery"
-version = release = version_of(project)
+version = release = headless_discovery.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"headless_discovery {version}"
 html_copy_source = False
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
@@ -25,6 +27,7 @@ myst_heading_anchors = 3
 # `name` in a docstring leads to what has that name here, if anything has: it need not, since
 # docstrings are also written for the reader of the code.
 default_role = "py:obj"
+napoleon_numpy_docstring = False  # the sections are those of Google's style
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 nitpick_ignore_regex = [

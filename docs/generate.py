@@ -12,24 +12,38 @@ The same input gives the same bytes; a test holds the files equal to what is wri
 import argparse
 import io
 import json
-import random
 import re
 from binascii import crc32
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import attrs
 import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from docs.pictures import (
+    AMBER,
+    BLUE,
+    GREEN,
+    LINE,
+    PALE,
+    RED,
+    Even,
+    arrow,
+    bar,
+    box,
+    meeting,
+    refresh,
+    states,
+    svg,
+    text,
+)
 from headless_discovery import Endpoint, Peers, State, Sticky
 from headless_discovery._cli import make_parser
-from headless_discovery._commands._demo import tour, write_text
-from headless_discovery._commands._doctor import as_text, examine
-from headless_discovery._commands._options import Asked
-from headless_discovery._doctor._findings import findings
+from headless_discovery._cli._demo import tour, write_text
+from headless_discovery._cli._doctor import as_text, examine, findings
+from headless_discovery._cli._options import Arguments
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._resolver import FakeResolver
 
@@ -50,6 +64,9 @@ def files() -> Iterator[tuple[Path, str]]:
     yield DOCS / "figures" / "cluster-ip-and-headless.svg", cluster_ip_and_headless()
     yield DOCS / "figures" / "through-trouble.svg", through_trouble()
     yield DOCS / "figures" / "a-pod-leaves.svg", a_pod_leaves()
+    yield DOCS / "figures" / "states.svg", states()
+    yield DOCS / "figures" / "refresh.svg", refresh()
+    yield DOCS / "figures" / "meeting.svg", meeting()
 
 
 def generated(kind: str, of: str) -> str:
@@ -90,7 +107,7 @@ def a_doctors_walk() -> str:
     resolver = FakeResolver(
         cluster, domain="cluster.local", namespace="shop", addresses=gossip.pods[0].addresses
     )
-    asked = make_parser().parse_args(["doctor", "gossip", "--port", "swim"], Asked())
+    asked = make_parser().parse_args(["doctor", "gossip", "--port", "swim"], Arguments())
     seen = attrs.evolve(examine(asked, resolver, cluster.clock), libc="glibc 2.41")
     return as_text(seen, findings(seen), 96) + "\n"
 
@@ -98,7 +115,8 @@ def a_doctors_walk() -> str:
 def invocation(action: argparse.Action) -> str:
     """How an option is written."""
     names = ", ".join(action.option_strings)
-    return " ".join(filter(None, (names, "" if action.nargs == 0 else str(action.metavar))))
+    value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
+    return " ".join(filter(None, (names, value)))
 
 
 # What CoreDNS answered.
@@ -128,63 +146,7 @@ def recorded(state: str, name: str, kind: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-# Drawing.
-
-INK, PALE, LINE = "#1f2937", "#f3f4f6", "#6b7280"
-GREEN, AMBER, RED, BLUE = "#15803d", "#d97706", "#b91c1c", "#1d4ed8"
-
-
-def svg(width: int, height: int, title: str, parts: Iterable[str]) -> str:
-    """A picture with a white ground, so that it can be read on a dark page too."""
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" role="img" font-family="sans-serif" '
-            f'font-size="13" fill="{INK}">',
-            f"<title>{escape(title)}</title>",
-            f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
-            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            f'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{LINE}"/>'
-            "</marker></defs>",
-            *parts,
-            "</svg>\n",
-        ]
-    )
-
-
-def text(x: float, y: float, words: str, *, anchor: str = "start", style: str = "") -> str:
-    """Words; ``style`` is more attributes."""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" {style}>{escape(words)}</text>'
-
-
-def bar(x: float, y: float, width: float, height: float, fill: str, *, style: str = "") -> str:
-    """A rectangle."""
-    return (
-        f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="{fill}" {style}/>'
-    )
-
-
-def box(x: float, y: float, width: float, *lines: str, fill: str = PALE) -> str:
-    """A rectangle with words in its middle."""
-    height = 18 * len(lines) + 14
-    return "\n".join(
-        [
-            bar(x, y, width, height, fill, style=f'stroke="{LINE}" rx="6"'),
-            *(
-                text(x + width / 2, y + 20 + 18 * n, line, anchor="middle")
-                for n, line in enumerate(lines)
-            ),
-        ]
-    )
-
-
-def arrow(x1: float, y1: float, x2: float, y2: float, *, dashed: bool = False) -> str:
-    """An arrow."""
-    dashes = 'stroke-dasharray="5 4"' if dashed else ""
-    return (
-        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{LINE}" '
-        f'stroke-width="1.5" marker-end="url(#tip)" {dashes}/>'
-    )
+# Figures.
 
 
 def cluster_ip_and_headless() -> str:
@@ -261,16 +223,8 @@ def a_pod_leaves() -> str:
     return svg(900, 280, "Which keys move when a pod leaves", parts)
 
 
-class Even(random.Random):
-    """Chance that is always in the middle, so that the figure tells of rules and not of luck."""
-
-    def random(self) -> float:
-        """In the middle."""
-        return 0.5
-
-
 class Story:
-    """A store through eight minutes of trouble, looked at every second."""
+    """A Peers through eight minutes of trouble, looked at every second."""
 
     SECONDS = 480
     EVENTS = (
@@ -290,12 +244,12 @@ class Story:
         self.states: list[State] = []
         self.published: list[set[str]] = []
         self.shown: list[dict[str, bool]] = []
-        with cluster.peers("web", port="http", rng=Even()) as store:
-            store.endpoints()
+        with cluster.peers("web", port="http", rng=Even()) as web:
+            web.endpoints()
             for second in range(self.SECONDS):
                 self._event(second, cluster)
                 cluster.clock.advance(1)
-                self._look(store, failing=120 <= second < 240)
+                self._look(web, failing=120 <= second < 240)
 
     def _event(self, second: int, cluster: FakeCluster) -> None:
         match second:
@@ -309,8 +263,8 @@ class Story:
                 for pod in (self.pods["a"], self.pods["b"]):
                     pod.ready = second == 420
 
-    def _look(self, store: Peers, *, failing: bool) -> None:
-        snapshot = store.snapshot
+    def _look(self, web: Peers, *, failing: bool) -> None:
+        snapshot = web.snapshot
         self.dns.append("fails" if failing else "answers")
         self.states.append(snapshot.state)
         existing = self.service.pods
@@ -329,7 +283,7 @@ class Story:
 
 
 def through_trouble() -> str:
-    """What is published, and what the store shows of it, over time."""
+    """What is published, and what a Peers shows of it, over time."""
     story = Story()
     left, scale = 130, 1.6
     colours = {State.LIVE: GREEN, State.STALE: AMBER, State.EMPTY: RED, State.PENDING: LINE}
@@ -384,7 +338,7 @@ def through_trouble() -> str:
         parts += [bar(x, y - 10, 14, 10, colour), text(x + 20, y, words, style='font-size="12"')]
         x += 190
     width = int(left + story.SECONDS * scale + 40)
-    return svg(width, y + 16, "What a store shows through trouble, second by second", parts)
+    return svg(width, y + 16, "What a Peers shows through trouble, second by second", parts)
 
 
 def strips(

@@ -38,10 +38,10 @@ def title(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def show(store: Peers) -> None:
-    for peer in store:
+def show(web: Peers) -> None:
+    for peer in web:
         print(f"  {peer.name}  {peer.address:<11}  port {peer.port}")
-    snapshot, stats = store.snapshot, store.stats
+    snapshot, stats = web.snapshot, web.stats
     print(
         f"  {len(snapshot.endpoints)} endpoints by {stats.queries_udp} query over UDP, "
         f"TTL {snapshot.ttl:g} s"
@@ -68,11 +68,11 @@ def main() -> None:
         title("(b) kubia-headless: clusterIP: None")
         ports = [{"name": "http", "port": 80, "targetPort": 8080}]
         cluster.apply(service("kubia-headless", "None", ports=ports))
-        store = peers("kubia-headless", port="http", namespace="default", resolver=resolver)
-        show(store)
-        print("  round-robin:", *(store.pick().address for _ in range(4)))
-        for key in ("user:1", "user:3", "user:1"):
-            print(f"  key {key!r} always goes to {store.pick(key=key).address}")
+        web = peers("kubia-headless", port="http", namespace="default", resolver=resolver)
+        show(web)
+        print("  round-robin:", *(web.pick().address for _ in range(4)))
+        for key in ("user:1", "user:4", "user:1"):
+            print(f"  key {key!r} always goes to {web.pick(key=key).address}")
         lots = peers("kubia-headless", namespace="default", resolver=resolver, strategy="random")
         print("  random:     ", *(lots.pick().address for _ in range(4)))
 

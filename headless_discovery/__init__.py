@@ -1,14 +1,15 @@
 """Peer discovery inside a Kubernetes cluster, over the DNS of a headless Service.
 
 >>> from headless_discovery import peers
->>> store = peers("kubia-headless", port="http", namespace="default")
+>>> web = peers("kubia-headless", port="http", namespace="default")
 
-`peers` is where to begin; ``headless_discovery.testing`` has the fakes for unit tests.
+Begin with `peers`; ``headless_discovery.testing`` has the fakes for unit tests.
 """
 
-from ._attempts import Attempt, connection_failed
-from ._clock import Clock
-from ._endpoint import Change, Endpoint, Snapshot, State
+from ._attempts import Attempt, Clients, connection_failed, not_reached
+from ._dns.names import ServiceName
+from ._dns.resolver import Resolver
+from ._endpoint import Change, Endpoint, Snapshot, State, Stats
 from ._errors import (
     Closed,
     ConfigurationError,
@@ -21,22 +22,25 @@ from ._errors import (
     NotHeadless,
     NotReady,
 )
+from ._membership import Policy
 from ._peers import Peers, peers
-from ._policy import Policy
-from ._selection import Random, RoundRobin, Sticky, Strategy
-from ._service import ServiceName
-from ._stats import Stats
-from ._transport import Resolver
+from ._selection import LeastLoaded, Random, RoundRobin, Session, Sticky, Strategy
+from ._time.clock import Clock
+
+__version__ = "0.1.0"
+"""The version of the library, as it was released."""
 
 __all__ = [
     "Attempt",
     "Change",
+    "Clients",
     "Clock",
     "Closed",
     "ConfigurationError",
     "DiscoveryError",
     "Endpoint",
     "IncompleteAnswer",
+    "LeastLoaded",
     "LookupFailed",
     "LookupTimeout",
     "NoEndpoints",
@@ -49,11 +53,14 @@ __all__ = [
     "Resolver",
     "RoundRobin",
     "ServiceName",
+    "Session",
     "Snapshot",
     "State",
     "Stats",
     "Sticky",
     "Strategy",
+    "__version__",
     "connection_failed",
+    "not_reached",
     "peers",
 ]

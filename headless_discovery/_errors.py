@@ -2,35 +2,55 @@
 
     DiscoveryError
     ├── ConfigurationError (ValueError)      a wrong argument, no name server, no namespace
-    ├── NoEndpoints                          nobody to pick
+    ├── NoEndpoints                          no endpoint to pick
     ├── NotHeadless                          a ClusterIP or ExternalName Service
     ├── NoSuchPort                           pods, but no such port name or protocol
     ├── LookupFailed                         DNS said SERVFAIL, REFUSED or nonsense
     │   ├── LookupTimeout (TimeoutError)
     │   └── IncompleteAnswer                 not all pods fitted in one answer
-    ├── NotReady (TimeoutError)              wait_ready gave up
+    ├── NotReady (TimeoutError)              the timeout of wait_ready
     └── Closed (RuntimeError)
 
-Each message says what was asked of whom, what came back, and what to do next. This module knows
-nothing of how an error comes about.
+Each message names the query, the server and the reply, in at most 25 words; what to do next
+is the error's ``hint``. This module knows nothing of how an error comes about.
 """
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from ._endpoint import State
 
 
 class DiscoveryError(Exception):
-    """The root: ``except DiscoveryError`` catches whatever this library raises."""
+    """The base class of all errors of this library.
+
+    ``hint`` says what to do about it, or is ``None``; a traceback shows it as a note.
+    """
+
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        if hint is not None:
+            self.add_note(f"Hint: {hint}")
+
+    def __copy__(self) -> Self:
+        """One with the same message and notes, whose traceback and further notes are its own."""
+        new = type(self).__new__(type(self))
+        new.args = self.args
+        new.__dict__.update(self.__dict__)
+        new.__cause__ = self.__cause__
+        if hasattr(self, "__notes__"):
+            new.__notes__ = list(self.__notes__)
+        return new
 
 
 class ConfigurationError(DiscoveryError, ValueError):
-    """An argument or the environment is wrong; asking again cannot help."""
+    """An argument or the environment is wrong; a retry cannot help."""
 
 
 class NoEndpoints(DiscoveryError):
-    """There is nobody to pick: the Service has no published pod, or all were left out.
+    """No endpoint is available: the Service has no published pod, or all were left out.
 
     DNS answers "no such Service" and "no ready pod" alike with NXDOMAIN (Kubernetes DNS
     specification, 2.4.1), so the message names both.
@@ -48,8 +68,8 @@ class NoSuchPort(DiscoveryError):
 class LookupFailed(DiscoveryError):
     """DNS gave no usable answer, so nothing is known: this is not "no peers".
 
-    ``rcode`` is the DNS response code as text (``"SERVFAIL"``), ``name`` the name that was asked
-    and ``nameserver`` who was asked (``host:port``); each is ``None`` where there is none.
+    ``rcode`` is the DNS response code as text (``"SERVFAIL"``), ``name`` the queried name, and
+    ``nameserver`` the server that was queried (``host:port``); each is ``None`` if not applicable.
     """
 
     def __init__(
@@ -59,8 +79,9 @@ class LookupFailed(DiscoveryError):
         rcode: str | None = None,
         name: str | None = None,
         nameserver: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=hint)
         self.rcode = rcode
         self.name = name
         self.nameserver = nameserver
@@ -75,7 +96,7 @@ class IncompleteAnswer(LookupFailed):
 
 
 class NotReady(DiscoveryError, TimeoutError):
-    """``wait_ready`` gave up; the message says what was seen, for how long, and what to check.
+    """The timeout of ``wait_ready`` expired; the message says what was seen, and for how long.
 
     ``seen`` and ``wanted`` are numbers of peers; ``state`` and ``reason`` are the snapshot's.
     """
@@ -88,8 +109,9 @@ class NotReady(DiscoveryError, TimeoutError):
         wanted: int = 1,
         state: "State | None" = None,
         reason: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, hint=hint)
         self.seen = seen
         self.wanted = wanted
         self.state = state
@@ -98,3 +120,76 @@ class NotReady(DiscoveryError, TimeoutError):
 
 class Closed(DiscoveryError, RuntimeError):
     """The ``Peers`` was closed."""
+
+
+def in_seconds(seconds: float) -> str:
+    """A duration in messages, to a tenth, and never as ``3.6e+03``."""
+    return f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
+# The checks of arguments, for every module.
+
+_T = TypeVar("_T")
+
+
+def check_is_a(argument: str, value: Any, kind: type[_T]) -> _T:
+    """The value, if it is of that kind; raises `ConfigurationError` if it is not."""
+    if isinstance(value, kind):
+        return value
+    raise ConfigurationError(f"{argument} must be of type {kind.__name__}, not {value!r:.80}")
+
+
+def check_callable(argument: str, value: object) -> None:
+    """Raises `ConfigurationError` for what cannot be called."""
+    if not callable(value):
+        raise ConfigurationError(f"{argument} must be a function, not {value!r:.80}")
+
+
+def check_seconds(
+    argument: str, value: object, *, zero: bool = True, unit: str = " of seconds"
+) -> float:
+    """A number of seconds: finite, not negative.
+
+    Args:
+        argument: What it is called, for the error.
+        value: What was given.
+        zero: Whether 0 is allowed.
+        unit: What it is a number of, for the error.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or value < 0
+        or (value == 0 and not zero)
+    ):
+        least = "0 or more" if zero else "more than 0"
+        raise ConfigurationError(f"{argument} must be a number{unit}, {least}, not {value!r:.80}")
+    return value
+
+
+def check_count(argument: str, value: object, *, least: int = 0) -> int:
+    """A whole number.
+
+    Args:
+        argument: What it is called, for the error.
+        value: What was given.
+        least: The smallest that is allowed.
+
+    Returns:
+        The number.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(
+            f"{argument} must be a whole number from {least} on, not {value!r:.80}"
+        )
+    return value

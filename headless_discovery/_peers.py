@@ -1,38 +1,33 @@
 """Peers: the pods of one Service, for threads. The sync shell.
 
-It waits, and sees to it that one lookup goes on at a time; what to ask and what to believe is
-decided elsewhere. `headless_discovery.aio` is its twin, and differs by ``await``.
+It waits, and keeps to one lookup at a time. `headless_discovery.aio` is the same with ``await``.
 
-In the background there is one daemon thread for each `Peers`, not one for all: a name server that
-stays silent then holds up nobody else, and closing one ends its thread without asking who else
-needs it. It sleeps but for a few milliseconds each time that the answer is due.
+Each `Peers` has a daemon thread of its own for background refresh, so that a name server that does
+not reply delays no other, and closing one ends its thread.
 """
 
 import atexit
+import functools
 import math
 import os
-import random
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from sys import exception
-from types import TracebackType
+from collections.abc import Callable, Iterator
 from typing import Self, TypeVar
 
-from ._attempts import DEFAULT, Attempt, Course, On, Pause, Stop, connection_failed, rules
-from ._calls import Call, Step, Wait, known, ready, refreshed, watched
-from ._clock import Clock
+from ._attempts import Calls
+from ._dns.steps import GaveUp
 from ._endpoint import Change, Endpoint, Snapshot
-from ._exchange import Reply
-from ._options import Finding, Selecting, check_finding, check_selecting
-from ._policy import Policy
-from ._questions import Family, Records
-from ._selection import Key, Strategy
-from ._shared import Listener, Shared
-from ._steps import Converse, Steps, carry_out
-from ._store import Store, log
-from ._transport import Resolver
+from ._errors import check_is_a
+from ._selection import Key
+from ._store.arguments import Selecting, Target, service_arguments, taking
+from ._store.delivery import Delivery
+from ._store.feed import paced_choice
+from ._store.readiness import Readiness, ready
+from ._store.steps import Call, Step, Wait
+from ._store.store import Flight, Store, log
+from ._time.clock import Background, ThreadWaiters
 
 _T = TypeVar("_T")
 
@@ -40,17 +35,20 @@ _T = TypeVar("_T")
 class _Flights:
     """One lookup at a time, for all callers and for the background.
 
-    It knows nothing of its `Peers`, so that a `Peers` that was forgotten can be told: the thread
-    in the background holds this, not that.
+    It has no reference to its `Peers`, so that one that was not closed can be garbage-collected:
+    the background thread refers to this object.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = store.clock
-        self.guard = threading.Condition()
-        self.listeners: list[_Listener] = []
-        self._join: Callable[[], None] | None = None
-        self._sharing = 0  # how many wait for the end of a lookup that another leads
+        self.waiters = ThreadWaiters()
+        self.delivery = Delivery(store, store.clock)
+        self.explicit = False
+        """Whether background refresh was started."""
+        self._background: Background | None = None
+        # Without a cycle: one that is not used any more is then freed at once.
+        store.background_runs = functools.partial(_Flights._runs, weakref.proxy(self))
 
     def carry_out(self, call: Call[_T]) -> _T:
         """Does what the call says, blocking; returns what it returns."""
@@ -63,212 +61,208 @@ class _Flights:
 
     def do(self, step: Step) -> None:
         """One step of a call."""
-        if isinstance(step, Wait):
-            with self.guard:
-                self._wait(step.over, step.until)
-            return
         store = self.store
-        with self.guard:
-            flight = store.flight
-            if flight is not None:
-                self._sharing += 1
-                try:
-                    self._wait(lambda: store.flight is not flight or store.closed, step.until)
-                finally:
-                    self._sharing -= 1
-        if flight is None:
-            self.lead(step.until)
-
-    def _wait(self, over: Callable[[], bool], until: float) -> None:
-        self.clock.wait_for(self.guard, over, None if until == math.inf else until)
-
-    def start(self) -> None:
-        """Asks in the background from now on, by itself."""
-        with self.guard:
-            if not self.store.in_background:
-                self.store.in_background = True
-                self._join = self.clock.start(self)
-
-    def close(self) -> None:
-        """A lookup under way is given up, the background ends, everybody who waits is woken."""
-        self.give_up()
-        with self.guard:
-            join, self._join = self._join, None
-        if join is not None:
-            join()
-
-    def give_up(self) -> None:
-        """The same without waiting for the end of the background."""
-        with self.guard:
-            self.store.close()
-            self.guard.notify_all()
-
-    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
-        """In the child: other threads are gone, and with them what they held."""
-        self.guard = threading.Condition()
-        self._sharing = 0
-        if self.store.in_background and not self.store.closed:
-            self._join = self.clock.start(self)
-
-    # As work for the clock.
-
-    def due(self) -> float | None:
-        """When the background is to ask next; after the lookup that goes on, if one does."""
-        return self.store.background_due()
-
-    def turn(self) -> None:
-        """One lookup in the background; what goes wrong in it must not end the background."""
-        try:
-            self.lead()
-        except Exception:
-            log.exception("%s: a lookup in the background failed", self.store)
+        if isinstance(step, Wait):
+            self.clock.wait_for(self.waiters, step.over, step.until)
+            return
+        before = store.view.lookups
+        while store.flight is not None and (flight := store.under_way) is not None:
+            if flight.leader == threading.get_ident():
+                # This very thread: it was interrupted, or has been by what calls this.
+                store.end(flight)
+                break
+            over = functools.partial(store.is_over, flight)
+            self.clock.wait_for(self.waiters, over, step.until, overdue=flight.expires)
+            if store.view.lookups != before or store.closed or self.clock.now() >= step.until:
+                return
+        # No lookup is in progress, or its leader was interrupted.
+        self.lead(step.until)
 
     def lead(self, until: float = math.inf) -> None:
         """One lookup, blocking; nothing if another caller was quicker.
 
-        Whoever leads it may give it up; then another who waits for it begins anew.
+        Its leader may be interrupted; then another caller that waits for it starts a new one.
         """
-        steps = self.begin()
-        if steps is None:
-            return  # pragma: no cover - another thread was quicker, in some runs
+        store = self.store
+        flight = Flight()
+        flight.leader = threading.get_ident()
         try:
-            carry_out(steps, lambda step: self.converse(step, until))
-        except BaseException as error:
-            if not self._sharing:
-                self.store.gave_up()
-            if not isinstance(error, _GaveUpError):
-                raise
+            if store.begin(flight):  # pragma: no branch - or another thread was quicker
+                if store.feed is not None:
+                    wait = functools.partial(self.clock.wait_for, self.waiters)
+                    self._background = store.feed.choose(self.landed, wait) or self._background
+                if not store.pushes:
+                    store.resolver.run(
+                        store.steps(flight), self.clock, stop=lambda: store.closed, until=until
+                    )
+        except GaveUp:
+            store.gave_up()
+        except Exception as error:  # what goes wrong must not end the background, nor raise here
+            store.broke(flight, error)
         finally:
-            self.end()
+            # As `Store.end`, but without a call: on the way into one Python runs signal handlers,
+            # and one that raises there would leave the place taken until the lookup's time is over.
+            if store.flight is flight:
+                store.flight = None
+            self.landed()
 
-    def begin(self) -> Steps[object] | None:
-        """Takes the one place there is for a lookup."""
-        with self.guard:
-            if self.store.under_way or self.store.closed:
-                return None  # pragma: no cover - another thread was quicker, in some runs
-            self.store.flight = object()
-        return self.store.steps()
+    def landed(self) -> None:
+        """Wakes all that wait, and calls the listeners."""
+        self.waiters.wake()
+        if self.delivery.listeners:
+            self.delivery.look()
 
-    def converse(self, step: Converse, until: float) -> Sequence[Reply]:
-        """Over the resolver's wire; given up as soon as the store is closed."""
-        store, clock = self.store, self.clock
-        hurried = until < step.deadline
-        if hurried:
-            step = Converse(step.asks, until)
-        replies = store.resolver.converse(step, clock, store.traffic, lambda: store.closed)
-        if hurried and clock.now() >= until:
-            raise _GaveUpError
-        return replies
+    # The background.
 
-    def foretell(self, step: Converse) -> tuple[Sequence[Reply], float]:
-        """The same, for a clock that decides by itself when it is that late."""
-        return self.store.resolver.foretell(step, self.clock, self.store.traffic)
+    @property
+    def started(self) -> bool:
+        """Whether it is to be refreshed in the background."""
+        return self._background is not None and not self.store.closed
 
-    def end(self) -> None:
-        """Makes place for the next lookup, and wakes everybody who waited for this one."""
-        with self.guard:
-            self.store.flight = None
-            self.guard.notify_all()
-            waking = [listener for listener in self.listeners if listener.wake()]
-        for listener in waking:
-            self.clock.spawn(listener.deliver)
+    def start(self) -> None:
+        """Starts background refresh."""
+        self.explicit = True
+        if not self._runs():
+            self._begin_background()
 
-
-class _GaveUpError(Exception):
-    """Whoever led a lookup has no more time."""
-
-
-class _Listener(Listener):
-    """For threads.
-
-    Calls come one after the other, in a thread of their own that lives while there is something to
-    tell: whoever blocks or fails holds up nobody else, and gets one merged change afterwards.
-    """
-
-    def __init__(self, flights: _Flights, call: Callable[[Change], object]) -> None:
-        super().__init__(flights.store, call)
-        self._flights = flights
-        self._busy = False
-
-    def wake(self) -> bool:
-        """Whether there is something to tell and nobody who tells it yet; with the guard held."""
-        if self._busy or not self.has_news:
+    def _begin_background(self) -> bool:
+        feed = self.store.feed
+        background: Background | None
+        if feed is not None and self.store.pushes:
+            background = feed.begin(self.landed)
+        else:
+            background = self.clock.background(self)
+        if background is None:
             return False
-        self._busy = True
+        # It is stored before it runs: after an interrupt in between, it is started again. If it
+        # cannot be started, callers look up, and try to start it, when a refresh is due.
+        self._background = background
+        try:
+            background.start()
+        except RuntimeError as error:
+            log.warning("%s: the refresh thread cannot be started: %s", self.store, error)
+            return False
         return True
 
-    def deliver(self) -> None:
-        """Tells what there is to tell."""
-        while True:
-            with self._flights.guard:
-                if self not in self._flights.listeners or not self.has_news:
-                    self._busy = False
-                    return
-                change = self.news()
-            if change:
-                self.tell(change)
+    def _runs(self) -> bool:
+        """Whether background refresh runs; a thread that has ended is replaced.
+
+        Slices are always followed in the background.
+        """
+        background = self._background
+        if background is None and not self.store.pushes:
+            return False
+        if background is not None and background.runs():
+            return True
+        return self._begin_background()
+
+    def close(self) -> None:
+        """Cancels a lookup in progress, ends the background and wakes all that wait."""
+        self.give_up()
+        if self._background is not None:
+            self._background.join()
+
+    def give_up(self) -> None:
+        """The same without waiting for the end of the background."""
+        self.store.close()
+        self.waiters.wake()
+        if self.store.feed is not None and self.store.feed.following is not None:
+            self.store.feed.following.stop()
+
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
+        """In the child: other threads are gone, and with them what they held."""
+        self.waiters = ThreadWaiters()
+        self.delivery.after_fork()
+        if self.started:
+            self._runs()
+
+    # As work for the clock.
+
+    def due(self) -> float | None:
+        """The time of the next background lookup; after one that is in progress."""
+        return self.store.background_due()
+
+    def turn(self) -> None:
+        """One lookup in the background."""
+        self.lead()
+
+    def paced(self) -> Iterator[float]:
+        """The same, for a clock that decides by itself how late it is."""
+        flight = Flight()
+        if self.store.begin(flight):  # pragma: no branch - or another thread was quicker
+            try:
+                following = yield from paced_choice(self.store, self.landed)
+                self._background = following or self._background
+                if not self.store.pushes:
+                    yield from self.store.resolver.run_paced(self.store.steps(flight), self.clock)
+            finally:
+                self.store.end(flight)
+                self.landed()
 
 
-class _Attempts(Course["Peers"]):
-    """What `Peers.attempts` returns."""
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Attempt:
-        attempt = self.first() or self.peers._flights.carry_out(self.following())
-        if attempt is None:
-            raise StopIteration
-        return attempt
-
-
-class Peers(Shared):
+class Peers(Calls):
     """The pods of one headless Service; made by `peers`.
 
-    It may be shared by threads, and goes on working after a fork. Use it in a ``with`` statement,
-    or call `start`, to have it ask in the background: then nobody waits for DNS once something
-    is known.
+    It may be shared by threads, and keeps working after a fork. Use it in a ``with`` statement, or
+    call `start`, to refresh it in the background: then no caller waits for DNS once something is
+    known.
     """
 
-    def __init__(self, selecting: Selecting, finding: Finding | None) -> None:
-        super().__init__(selecting, finding)
+    def __init__(self, selecting: Selecting, target: Target | None) -> None:
+        super().__init__(selecting, target)
         self._flights = _Flights(self._store)
         _all.add(self)
 
     # What is known.
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The current endpoints, sorted by identity; ``()`` if DNS says that there are none.
+        """The current endpoints; looks them up if none are known or the refresh is due.
 
-        Asks DNS if nothing is known or the answer is due; that takes `Resolver.lifetime` seconds
-        at most. If nothing is known and DNS fails, it raises the reason: `LookupFailed`,
-        `LookupTimeout`, `IncompleteAnswer`, `NotHeadless`, `NoSuchPort` or `ConfigurationError`.
-        Once something is known, no failure of DNS takes it away. After `close`: `Closed`.
+        Once endpoints are known, a failed lookup does not remove them.
+
+        Returns:
+            The endpoints, sorted by identity; ``()`` if DNS says authoritatively that none exist.
+
+        Raises:
+            DiscoveryError: No answer came within `Resolver.lifetime` (5 s), or it was closed.
         """
         store = self._store
-        if store.serves_until != math.inf and store.now() >= store.serves_until:
-            self._flights.carry_out(known(store))
-        return store.snapshot.endpoints
+        if store.now() >= store.view.fresh_until:
+            self._flights.carry_out(store.looked_up())
+        return store.view.snapshot.endpoints
 
     def __iter__(self) -> Iterator[Endpoint]:
-        """Over `endpoints`."""
+        """Iterates over `endpoints`."""
         return iter(self.endpoints())
 
     def get(self, name: str) -> Endpoint | None:
-        """The endpoint with that full name or host name, or ``None``.
+        """One endpoint by its name; looks up the Service when `endpoints` would.
 
-        Asks DNS, and raises, as `endpoints` does.
+        Args:
+            name: Its full name or host name.
+
+        Returns:
+            The endpoint, or ``None``.
+
+        Raises:
+            ConfigurationError: Several endpoints have that name, or it is not a ``str``.
+            DiscoveryError: As `endpoints` does.
         """
-        self.endpoints()
-        return self._store.get(name)
+        check_is_a("name", name, str)  # before anything is looked up
+        return self._store.named(name, self.endpoints())
 
     def refresh(self) -> Snapshot:
-        """Asks now, and returns what is then known.
+        """Looks up the Service now, even during backoff. Concurrent calls share one lookup.
 
-        It passes over back-off; but within `Policy.refresh_floor` (1 s) of the last answer, that
-        one is returned. Calls at the same time share one lookup. Raises as `endpoints` does.
+        Within `Policy.refresh_floor` (1 s) of the last answer, that answer is returned.
+
+        Returns:
+            The snapshot after the lookup.
+
+        Raises:
+            DiscoveryError: As `endpoints` does.
         """
-        return self._flights.carry_out(refreshed(self._store))
+        return self._flights.carry_out(self._store.refreshed())
 
     def wait_ready(
         self,
@@ -278,178 +272,145 @@ class Peers(Shared):
         timeout: float | None = None,
         see_self: bool = False,
     ) -> Snapshot:
-        """Waits until that many peers are there, for a cold start; returns what is then known.
+        """Waits until enough peers are listed, for a cold start; looks up every 1 to 5 seconds.
 
-        It asks every 1 to 5 seconds, and goes by LIVE answers alone. ``at_least`` is counted after
-        this pod was left out, if it is. ``stable_for``: the same set in all answers for so many
-        seconds, two at least that are not one cached copy. ``see_self``: this pod must be in the
-        answer, whether it is left out or not. ``timeout`` is in seconds; ``None``: no limit.
+        Args:
+            at_least: The number of peers, without this pod if ``include_self=False``. Default: 1.
+            stable_for: Seconds during which all answers must list the same peers. Default: 0.
+            timeout: Seconds after which `NotReady` is raised; ``None`` (default): no limit.
+            see_self: Whether this pod must be listed too, even if ``include_self=False``.
 
-        Raises `NotReady`, which says what was seen, for how long, and what to check. At once:
-        `ConfigurationError`, also for ``see_self`` without an own address to be found, and
-        `NotHeadless`. After `close`: `Closed`. A fixed list is ready at once or never.
+        Returns:
+            The snapshot that meets these conditions.
+
+        Raises:
+            NotReady: The timeout expired; its attributes say what was seen.
+            ConfigurationError: At once, for example if this pod's own address cannot be found.
+            NotHeadless: At once.
+            Closed: The `Peers` was closed.
         """
-        wanted = self._store.wanted(at_least, stable_for, timeout, see_self=see_self)
+        wanted = Readiness.of(self._store, at_least, stable_for, timeout, see_self=see_self)
         return self._flights.carry_out(ready(self._store, wanted))
 
     # Choosing.
 
     def pick(self, key: Key | None = None) -> Endpoint:
-        """One endpoint by the strategy; with a key, the same one for it in every process.
+        """One endpoint, chosen by the strategy.
 
-        A key is ``str``, ``bytes`` or ``int``. Endpoints that are departing, or set aside because
-        of failures, are picked only if nobody else is left. Raises `NoEndpoints` if there is
-        none, `TypeError` for another kind of key, and what `endpoints` raises.
+        Endpoints that are departing or ejected are chosen only if there are no others. Prefer
+        `use`, which also counts the use as in flight and reports its result.
+
+        Args:
+            key: ``str``, ``bytes`` or ``int``. A key has the same endpoint in every process,
+                except with the strategy ``"session"``.
+
+        Returns:
+            The endpoint.
+
+        Raises:
+            NoEndpoints: No endpoint is available. Other errors are those of `endpoints`.
+            TypeError: The key is of another type.
         """
         store = self._store
         choice = store.choice
         if choice.ages and store.now() >= choice.until:
-            self._flights.carry_out(known(store))
+            self._flights.carry_out(store.looked_up())
             choice = store.chosen()
-        # As `Choice.one`, written out: a call would take a third of the time.
-        if key is None:
-            return next(choice.draws)
-        owner = choice.texts.get(key) if type(key) is str else None
-        return choice.keyed(choice.among, key) if owner is None else owner
+        # As `Choice.one`, without a call.
+        return choice.select(choice.near if key is None else choice.endpoints, key)
 
     def sample(self, k: int) -> tuple[Endpoint, ...]:
-        """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
+        """Different random endpoints, all equally likely: for gossip.
 
-        Those that are departing or set aside are among them only if there are not ``k`` others.
-        Raises what `endpoints` raises; if there is none, it is ``()``.
+        Args:
+            k: The number of endpoints. Departing and ejected ones are included only if there are
+                fewer than ``k`` others.
+
+        Returns:
+            Up to ``k`` endpoints; ``()`` if there are none.
+
+        Raises:
+            ConfigurationError: ``k`` is not a whole number. Other errors are those of `endpoints`.
         """
         self.endpoints()
         return self._store.sample(k)
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
-        """The key's first ``k`` endpoints in order, or all if there are fewer.
+        """The first owners of a key, for placing data and its replicas.
 
-        The first is the one that `pick` gives for the key; when it leaves, the second is. For
-        placing data and its replicas: departing endpoints and this pod are among them. Raises
-        what `endpoints` raises, and `TypeError` for what cannot be a key.
+        The first is the endpoint that `pick` returns for the key (except with ``"session"``); when
+        it leaves, the second one takes its place. Departing and ejected endpoints are included, and
+        this pod, also with ``include_self=False``.
+
+        Args:
+            key: As in `pick`.
+            k: The number of owners.
+
+        Returns:
+            The first ``k`` endpoints in the key's order, or all if there are fewer.
+
+        Raises:
+            TypeError: The key is of another type. Other errors are those of `endpoints`.
         """
         self.endpoints()
         return self._store.ranked(key, k)
 
-    # Attempts.
-
-    def attempts(
-        self,
-        key: Key | None = None,
-        *,
-        on: On = connection_failed,
-        stop: Stop | None = None,
-        wait: Pause | None = None,
-        timeout: float | None = None,
-    ) -> Iterator[Attempt]:
-        """Attempts on one endpoint after the other: ``for attempt in ...: with attempt as peer:``.
-
-        The first is on the one that `pick` would give. Each is on another until all were tried:
-        with a key in the key's order, else at random; endpoints that are departing or set aside
-        come last. Then it begins again from the best. `Attempt` says what is a success. A failure
-        is reported, makes the next lookup due, and waits for no DNS.
-
-        ``on``: which errors are failures of the endpoint, types or a predicate; others come out at
-        once. ``stop``: an object of tenacity's; by default three attempts. ``wait``: the pause
-        before each further attempt, an object of tenacity's; by default none before an endpoint
-        that was not tried, then a random part of 0.1 s, doubled each time, up to 2 s. After 100
-        attempts it ends in any case. ``timeout``: seconds for the whole, `Attempt.remaining`.
-
-        The last error comes out as it is, with a note of what was tried. Raises what `pick` raises,
-        and `ConfigurationError` for a wrong argument.
-        """
-        return _Attempts(self, key, rules(on, stop, wait, timeout))
-
-    def call(
-        self,
-        fn: Callable[[Endpoint], _T],
-        /,
-        *,
-        key: Key | None = None,
-        on: On = connection_failed,
-        stop: Stop | None = None,
-        wait: Pause | None = None,
-        timeout: float | None = None,
-    ) -> _T:
-        """Calls ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
-        if on is connection_failed and stop is None and wait is None and timeout is None:
-            # As the loop below would, without its objects: most calls succeed at once.
-            store, handled = self._store, exception()
-            choice = store.choice
-            # Here and there as `pick` would.
-            endpoint = next(choice.draws) if key is None and not choice.ages else self.pick(key)
-            try:
-                result = fn(endpoint)
-            except Exception as error:
-                course = _Attempts(self, key, DEFAULT)
-                course.handled = handled
-                course.begun(endpoint)
-                if not course.failed(endpoint, error):
-                    raise
-            else:
-                if store.failing:
-                    self.report(endpoint)
-                return result
-        else:
-            course = _Attempts(self, key, rules(on, stop, wait, timeout))
-        for attempt in course:
-            with attempt as endpoint:
-                return fn(endpoint)
-        raise AssertionError  # pragma: no cover - it ends with a result or an error
+    def _carry_out(self, call: Call[_T]) -> _T:
+        return self._flights.carry_out(call)
 
     def _hasten(self) -> None:
-        with self._flights.guard:
-            self._flights.guard.notify_all()
+        self._flights.waiters.wake()
 
-    # Being told.
+    def _changed(self) -> None:
+        self._flights.landed()
+
+    # Changes.
 
     def watch(self) -> Iterator[Change]:
-        """Iterates over changes: first what is there as ``added``, then each difference.
+        """Iterates over changes; the first one has all current endpoints in ``added``.
 
-        It waits for the first known state, and between changes. Whoever is slow gets one merged
-        change; empty ones are not sent. Ends when the `Peers` is closed. Without background
-        refresh it asks DNS itself, in the thread that waits.
+        It waits for the first answer, and between changes. Changes are merged for a slow reader,
+        and empty ones are not delivered. It ends when the `Peers` is closed. Without background
+        refresh, the waiting thread does the lookups.
         """
         self._store.check_open()
         return self._changes()
 
     def _changes(self) -> Iterator[Change]:
-        for step in watched(self._store):
+        for step in self._store.watched():
             if isinstance(step, Change):
                 yield step
             else:
                 self._flights.do(step)
 
     def on_change(self, call: Callable[[Change], object]) -> Callable[[], None]:
-        """Calls ``call(change)`` for each later change; returns a function that stops it.
+        """Calls a function for each later change; starts background refresh if necessary.
 
-        It is called in a thread of its own and may call anything here, `close` too. What it
-        raises is logged. While it runs, changes are merged into one.
+        One thread calls all functions in turn. If one blocks for 0.25 s, another thread calls the
+        others. Changes during a call are merged into one; its exceptions are logged.
+
+        Args:
+            call: Called with the change. It may call every method of this `Peers`.
+
+        Returns:
+            A function that ends the calls.
         """
-        self._store.check_open()
-        listener = _Listener(self._flights, call)
-        with self._flights.guard:
-            self._flights.listeners.append(listener)
-
-        def stop() -> None:
-            with self._flights.guard:
-                if listener in self._flights.listeners:
-                    self._flights.listeners.remove(listener)
-
-        return stop
+        listener = self._listener(call)
+        self.start()
+        return self._flights.delivery.listen(listener)
 
     # Life.
 
     def start(self) -> None:
-        """Asks in the background from now on; calling it again is fine."""
+        """Starts background refresh. Calling it twice is safe."""
         self._store.check_open()
-        if self._store.finding is not None:
+        if self._store.target is not None:
             self._flights.start()
 
     def close(self) -> None:
-        """Ends it: a lookup under way is given up, no thread is left, later calls raise `Closed`.
+        """Stops background refresh, cancels a lookup in progress and joins the thread.
 
-        Closing again is fine.
+        Later calls raise `Closed`. Calling it twice is safe.
         """
         self._flights.close()
 
@@ -457,21 +418,20 @@ class Peers(Shared):
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def __del__(self) -> None:
         store: Store | None = getattr(self, "_store", None)
-        if store is not None and store.in_background and not store.closed:
-            warnings.warn(
-                f"{self!r} was started and never closed", ResourceWarning, stacklevel=2, source=self
-            )
-            # Not waiting for the thread: nobody knows where this is called, nor in which thread.
+        if store is not None and self._flights.started:
+            if self._flights.explicit:
+                warnings.warn(
+                    f"{self!r} was started and never closed",
+                    ResourceWarning,
+                    stacklevel=2,
+                    source=self,
+                )
+            # Not waiting for the thread: it is unknown where this is called, nor in which thread.
             self._flights.give_up()
 
 
@@ -479,73 +439,59 @@ _all: weakref.WeakSet[Peers] = weakref.WeakSet()
 
 
 def _after_fork() -> None:  # pragma: no cover - in a child: tests/test_life.py
-    for store in list(_all):
-        store._store.after_fork()
-        store._flights.after_fork()
+    for peers in list(_all):
+        peers._store.after_fork()
+        peers._flights.after_fork()
 
 
 def _at_exit() -> None:  # pragma: no cover - at the end of a process: tests/test_life.py
     # One that was started for the life of the process ends with it, in peace. Registered when
     # this is imported, so it runs after what an app registers later.
-    for store in list(_all):
-        if store._store.in_background:
-            store._flights.give_up()
+    for peers in list(_all):
+        if peers._flights.started:
+            peers._flights.give_up()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)
 
 
-def peers(
-    service: str,
-    *,
-    port: str | int | None = None,
-    protocol: str = "tcp",
-    namespace: str | None = None,
-    cluster_domain: str | None = None,
-    family: Family = "prefer-ipv4",
-    strategy: str | Strategy = "round-robin",
-    include_self: bool = True,
-    self_address: str | Iterable[str] | None = None,
-    records: Records = "auto",
-    policy: Policy | None = None,
-    resolver: Resolver | None = None,
-    clock: Clock | None = None,
-    rng: random.Random | None = None,
-) -> Peers:
-    """The pods of a headless Service. Asks DNS when it is first used, not here.
+@taking(service_arguments)
+def peers(selecting: Selecting, target: Target) -> Peers:  # noqa: D417 - see `taking`
+    """Makes the `Peers` of a headless Service, without any lookup until it is first used.
 
-    ``service``: ``svc``, ``svc.ns``, ``svc.ns.svc`` or ``svc.ns.svc.<domain>``.
-    ``port``: a port's name (looked up as ``_name._protocol``), a number (used as it is), or
-    ``None``: the Service's only port, else ``None`` on each endpoint.
-    ``protocol``: ``"tcp"``, ``"udp"`` or ``"sctp"``, of the named port.
-    ``namespace``: by default the name's, ``$POD_NAMESPACE``, the service account's, or the one
-    of resolv.conf's search list.
-    ``cluster_domain``: by default the name's, resolv.conf's, or ``cluster.local``.
-    ``family``: ``"prefer-ipv4"``, ``"prefer-ipv6"``, ``"ipv4"``, ``"ipv6"`` or ``"any"``.
-    ``strategy``: ``"round-robin"``, ``"random"``, ``"sticky"``, or an object with ``select``.
-    ``include_self``: ``False`` leaves this pod out.
-    ``self_address``: this pod's own addresses; by default ``$POD_IPS``, ``$POD_IP``, or the
-    local address that routes to the name server.
-    ``records``: ``"address"`` asks for A and AAAA alone and names each pod by its dashed
-    address: for Services none of whose pods has a host name, with a port number or no port.
-    ``policy``: the numbers of refresh, grace and ejection. ``resolver``: name servers and the
-    limits of a lookup. ``clock``, ``rng``: time and chance.
+    Args:
+        service: ``svc``, ``svc.ns``, ``svc.ns.svc`` or ``svc.ns.svc.<domain>``.
+        port: A port's name (looked up as ``_name._protocol``), a number (used as it is), or
+            ``None``: the Service's only port, else ``None`` on each endpoint.
+        protocol: The named port's protocol: ``"tcp"`` (default), ``"udp"`` or ``"sctp"``.
+        namespace: By default the name's, ``$POD_NAMESPACE``, the service account's, or the one of
+            resolv.conf's search list.
+        cluster_domain: By default the name's, resolv.conf's, or ``cluster.local``.
+        family: ``"prefer-ipv4"`` (default), ``"prefer-ipv6"``, ``"ipv4"``, ``"ipv6"`` or ``"any"``.
+        strategy: ``"round-robin"`` (default), ``"random"``, ``"least-loaded"``, ``"sticky"``,
+            ``"session"``, or an object with ``select``.
+        source: ``"dns"`` (default); ``"api"``: EndpointSlices, watched; ``"auto"``: chosen once,
+            at the first lookup: EndpointSlices if they can be read then, else DNS.
+        zone: A topology zone, or ``"auto"`` (``$POD_ZONE``), whose pods are chosen first; needs
+            ``source="api"`` or ``"auto"``.
+        include_self: ``False`` leaves this pod out. Default: ``True``.
+        self_address: This pod's own addresses, ``"10.0.0.5:8001"`` where several processes share
+            one; by default ``$POD_IPS``, ``$POD_IP``, or the local address that routes to the name
+            server, unless that is loopback or link-local and no endpoint has it.
+        self_name: This pod's name, for pods that share an address; by default ``$POD_NAME``, or
+            the host name.
+        records: ``"auto"`` (default); ``"address"`` queries A and AAAA alone and names each pod by
+            its dashed address: only if no pod has a host name, with a port number or no port.
+        policy: Settings for refresh, staleness and ejection. Default: ``Policy()``.
+        resolver: Name servers and the limits of a lookup. Default: ``Resolver()``.
+        clock: The source of time; replace it in tests.
+        rng: The source of randomness; replace it in tests.
 
-    Raises `ConfigurationError` for a wrong argument, or if nobody says the namespace.
+    Returns:
+        A `Peers` in the state PENDING.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or no source gives the namespace.
     """
-    return Peers(
-        check_selecting(strategy, policy, clock, rng),
-        check_finding(
-            service,
-            port=port,
-            protocol=protocol,
-            namespace=namespace,
-            cluster_domain=cluster_domain,
-            family=family,
-            include_self=include_self,
-            self_address=self_address,
-            records=records,
-            resolver=resolver,
-        ),
-    )
+    return Peers(selecting, target)

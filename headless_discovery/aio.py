@@ -1,68 +1,63 @@
 """Peer discovery for asyncio and trio: `headless_discovery` with ``await``.
 
 >>> from headless_discovery.aio import peers
->>> store = peers("kubia-headless", port="http", namespace="default")
+>>> web = peers("kubia-headless", port="http", namespace="default")
 
-A lookup goes on in a task of its own, which all callers share: cancelling one of them, or its time
+A lookup runs in a task of its own, which all callers share: cancelling one of them, or its time
 running out, neither ends the lookup nor fails the others. On trio, where a task needs a nursery,
 it is a system task; it ends with the lookup, with `Peers.aclose`, or with the main task.
 
 It is not for threads: use a `Peers` in one event loop at a time.
 """
 
-import math
-import random
+import functools
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Self, TypeVar
 
-import attrs
-
-from ._async import Bell, Task, library
-from ._attempts import Attempt, Course, On, Pause, Stop, connection_failed, rules
-from ._calls import Call, Step, Wait, known, ready, refreshed, watched
-from ._clock import Clock
+from ._attempts.aio_calls import Calls, Clients
 from ._endpoint import Change, Endpoint, Snapshot
-from ._exchange import Reply
-from ._options import Finding, Selecting, check_finding, check_selecting
-from ._policy import Policy
-from ._questions import Family, Records
-from ._selection import Key, Strategy
-from ._shared import Listener, Shared
-from ._steps import Converse, Steps, carry_out_async
-from ._store import Store, log
-from ._transport import Resolver
+from ._errors import ConfigurationError, check_is_a
+from ._selection import Key
+from ._store.arguments import Selecting, Target, service_arguments, taking
+from ._store.feed import paced_choice
+from ._store.readiness import Readiness, ready
+from ._store.shared import Listener
+from ._store.steps import Call, Step, Wait
+from ._store.store import Flight, Store
+from ._time.tasks import Task, TaskWaiters, library, prepare
 
-__all__ = ["Peers", "peers"]
+__all__ = ["Clients", "Peers", "peers"]
 
 _T = TypeVar("_T")
+_AT_ONCE = 1000
+"""Endpoints whose keys' seeds are made without letting others run."""
 
 
-@attrs.define(eq=False)
-class _Flight:
-    """A lookup that goes on."""
+class _Flight(Flight):
+    """A lookup in a task of its own, or in that of the background."""
 
     task: Task | None = None
-    """Its own, unless it is the background's."""
-    error: Exception | None = None
-    """What went wrong in it that is no outcome."""
 
 
 class _Flights:
     """One lookup at a time, for all callers and for the background.
 
-    It knows nothing of its `Peers`, so that a `Peers` that was forgotten can be told: the task in
-    the background holds this, not that.
+    It has no reference to its `Peers`, so that one that was not closed can be garbage-collected:
+    the background task refers to this object.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = store.clock
-        self.bell = Bell()
+        self.waiters = TaskWaiters()
         self.listeners: list[Listener] = []
-        self._end_background: Callable[[], Awaitable[None]] | None = None
-        self._flight = _Flight()
+        self.entered = False
+        self._background: Task | None = None
+        self._flight: _Flight | None = None
+        # Without a cycle: one that is not used any more is then freed at once.
+        store.background_runs = functools.partial(_Flights.runs, weakref.proxy(self))
 
     async def carry_out(self, call: Call[_T]) -> _T:
         """Does what the call says; returns what it returns."""
@@ -76,275 +71,311 @@ class _Flights:
     async def do(self, step: Step) -> None:
         """One step of a call."""
         store = self.store
+        self._check_entered()
         if isinstance(step, Wait):
-            await self.clock.wait_for_async(self.bell, step.over, step.until)
+            await self.clock.wait_for_async(self.waiters, step.over, step.until)
             return
-        if not store.under_way:
-            self._take_off()
-        flight = self._flight
+        flight = self._going_on() or self._take_off()
         await self.clock.wait_for_async(
-            self.bell, lambda: store.flight is not flight or store.closed, step.until
+            self.waiters,
+            lambda: store.under_way is not flight or store.closed,
+            step.until,
+            overdue=flight.expires,
         )
-        if flight.error is not None:
-            raise flight.error
 
-    def _take_off(self) -> None:
-        steps = self.begin()
-        if steps is not None:  # pragma: no branch - the task that asks has just looked
-            self._flight.task = library().spawn(lambda: self._carry_out(steps), self.end)
+    def _going_on(self) -> _Flight | None:
+        """The lookup in progress; not one whose event loop has ended."""
+        flight = self._flight
+        if flight is None or self.store.under_way is not flight:
+            return None
+        if flight.task is not None and not flight.task.goes_on():
+            self.store.end(flight)
+            return None
+        return flight
 
-    async def _carry_out(self, steps: Steps[object]) -> None:
+    def _take_off(self) -> _Flight:
+        flight = self._begin()
         try:
-            await carry_out_async(steps, self.converse)
-        except Exception as error:  # told to whoever shares it
-            self._flight.error = error
-            self.store.gave_up()
+            flight.task = library().spawn(
+                lambda: self._carry_out(flight), lambda: self._end(flight)
+            )
+        except BaseException:
+            self.store.end(flight)
+            raise
+        return flight
+
+    def _begin(self) -> _Flight:
+        """Takes the place for a lookup: it was free just now, and in one loop none is quicker."""
+        flight = self._flight = _Flight()
+        self.store.begin(flight)
+        return flight
+
+    async def _carry_out(self, flight: _Flight) -> None:
+        try:
+            await self._choose_source()
+            if not self.store.pushes:
+                await self.store.resolver.run_async(self.store.steps(flight), self.clock)
+        except Exception as error:  # what goes wrong must not end the background, nor raise here
+            self.store.broke(flight, error)
+
+    async def _choose_source(self) -> None:
+        """Once, at the first lookup: waits until it is decided, or for so long at most."""
+        store, feed = self.store, self.store.feed
+        if feed is None or not store.undecided:
+            return
+        following = feed.begin_async(self.landed)
+        if following is None:
+            return
+        until = store.now() + store.resolver.lifetime
+        try:
+            await self.clock.wait_for_async(self.waiters, feed.is_chosen, until)
+        finally:
+            if feed.closes():
+                self._background = following
+            else:
+                following.cancel()
+
+    def _end(self, flight: _Flight) -> None:
+        """Makes place for the next lookup, and wakes all that waited for this one."""
+        self.store.end(flight)
+        self.landed()
+
+    def landed(self) -> None:
+        """Wakes all that wait, and calls those who listen."""
+        self.waiters.wake()
+        for listener in tuple(self.listeners):
+            if listener in self.listeners and listener.has_news:
+                listener.tell()
 
     def start(self) -> None:
-        """Asks in the background from now on, by itself."""
-        if not self.store.in_background:
-            self.store.in_background = True
-            self._end_background = self.clock.start_async(self)
+        """Starts background refresh."""
+        if not self.entered:
+            self.entered = True
+            feed = self.store.feed
+            if self.store.target is None:  # a fixed list asks no server
+                return
+            if feed is not None and self.store.pushes:
+                self._background = feed.begin_async(self.landed)
+            else:
+                self._background = self.clock.start_async(self)
+
+    def runs(self) -> bool:
+        """Whether background refresh runs, in the present event loop."""
+        self._check_entered()
+        return self._background is not None and self._background.goes_on()
+
+    def _check_entered(self) -> None:
+        if self.store.feed is not None and not self.entered:
+            raise ConfigurationError(
+                f"{self.store} by EndpointSlices outside of its async with block",
+                hint="The watch runs in a task of that block: use it inside.",
+            )
 
     async def close(self) -> None:
-        """A lookup under way is given up, the background ends, everybody who waits is woken."""
+        """Cancels a lookup in progress, ends the background and wakes all that wait."""
         self.give_up()
-        task, self._flight.task = self._flight.task, None
-        end, self._end_background = self._end_background, None
-        if end is not None:
-            await end()
-        if task is not None:
+        for task in self._tasks():
             await task.ended()
 
     def give_up(self) -> None:
         """The part of it that does not wait."""
         self.store.close()
-        self.bell.ring()
-        if self._flight.task is not None:
-            self._flight.task.cancel()
+        self.waiters.wake()
+        for task in self._tasks():
+            task.cancel()
+
+    def _tasks(self) -> list[Task]:
+        flight = None if self._flight is None else self._flight.task
+        feed = self.store.feed
+        following = None if feed is None else feed.following
+        tasks = (self._background, flight, following)
+        return [task for task in tasks if task is not None]
 
     # As work for the clock.
 
     def due(self) -> float | None:
-        """When the background is to ask next; after the lookup that goes on, if one does."""
+        """The time of the next background lookup; after one that is in progress."""
         return self.store.background_due()
 
     async def turn(self) -> None:
         """One lookup in the background's own task; nothing if a caller was quicker."""
-        steps = self.begin()
-        if steps is not None:  # pragma: no branch - in one event loop nobody is quicker
-            try:
-                await self._carry_out(steps)
-            finally:
-                self.end()
-            if self._flight.error is not None:
-                log.error(
-                    "%s: a lookup in the background failed",
-                    self.store,
-                    exc_info=self._flight.error,
-                )
+        flight = self._begin()
+        try:
+            await self._carry_out(flight)
+        finally:
+            self._end(flight)
 
-    def begin(self) -> Steps[object] | None:
-        """Takes the one place there is for a lookup."""
-        if self.store.under_way or self.store.closed:
-            return None  # pragma: no cover - in one event loop nobody is quicker
-        self.store.flight = self._flight = _Flight()
-        return self.store.steps()
-
-    async def converse(self, step: Converse) -> Sequence[Reply]:
-        """Over the resolver's wire."""
-        return await self.store.resolver.converse_async(step, self.clock, self.store.traffic)
-
-    def foretell(self, step: Converse) -> tuple[Sequence[Reply], float]:
-        """The same, for a clock that decides by itself when it is that late."""
-        return self.store.resolver.foretell(step, self.clock, self.store.traffic)
-
-    def end(self) -> None:
-        """Makes place for the next lookup, and wakes everybody who waited for this one."""
-        self.store.flight = None
-        self.bell.ring()
-        for listener in tuple(self.listeners):
-            if listener in self.listeners and listener.has_news and (change := listener.news()):
-                listener.tell(change)
+    def paced(self) -> Iterator[float]:
+        """The same, for a clock that decides by itself how late it is."""
+        flight = self._begin()
+        try:
+            following = yield from paced_choice(self.store, self.landed)
+            self._background = following or self._background
+            if not self.store.pushes:
+                yield from self.store.resolver.run_paced(self.store.steps(flight), self.clock)
+        finally:
+            self._end(flight)
 
 
-class _Attempts(Course["Peers"]):
-    """What `Peers.attempts` returns; not an async generator either."""
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Attempt:
-        attempt = self.first() or await self.peers._flights.carry_out(self.following())
-        if attempt is None:
-            raise StopAsyncIteration
-        return attempt
-
-
-class Peers(Shared):
+class Peers(Calls):
     """The pods of one headless Service, for asyncio and trio; made by `peers`.
 
-    It is for the tasks of one event loop, and does not survive a fork. Use it in an ``async with``
-    statement to have it ask in the background: then nobody waits for DNS once something is known.
+    It belongs to one event loop, and does not survive a fork. Use it in an ``async with`` statement
+    to refresh it in the background: then no task waits for DNS once something is known.
     """
 
-    def __init__(self, selecting: Selecting, finding: Finding | None) -> None:
-        super().__init__(selecting, finding)
+    def __init__(self, selecting: Selecting, target: Target | None) -> None:
+        super().__init__(selecting, target)
         self._flights = _Flights(self._store)
+        prepare()
 
     # What is known.
 
     async def endpoints(self) -> tuple[Endpoint, ...]:
-        """The current endpoints, sorted by identity; ``()`` if DNS says that there are none.
+        """The current endpoints; looks them up if none are known or the refresh is due.
 
-        Asks DNS if nothing is known or the answer is due; that takes `Resolver.lifetime` seconds
-        at most. If nothing is known and DNS fails, it raises the reason: `LookupFailed`,
-        `LookupTimeout`, `IncompleteAnswer`, `NotHeadless`, `NoSuchPort` or `ConfigurationError`.
-        Once something is known, no failure of DNS takes it away. After `aclose`: `Closed`.
+        Everything else is as in `headless_discovery.Peers.endpoints`.
         """
         store = self._store
-        if store.serves_until != math.inf and store.now() >= store.serves_until:
-            await self._flights.carry_out(known(store))
-        return store.snapshot.endpoints
+        if store.now() >= store.view.fresh_until:
+            await self._flights.carry_out(store.looked_up())
+        return store.view.snapshot.endpoints
 
     def __aiter__(self) -> AsyncIterator[Endpoint]:
-        """Over `endpoints`."""
+        """Iterates over `endpoints`."""
         return _Endpoints(self)
 
-    def get(self, name: str) -> Endpoint | None:
-        """The endpoint with that full name or host name, or ``None``.
-
-        It does not ask DNS. While nothing is known, it raises as `endpoints` does.
-        """
-        self._store.check_open()
-        self._store.raise_if_unknown()
-        return self._store.get(name)
+    async def get(self, name: str) -> Endpoint | None:
+        """One endpoint by its name, as `headless_discovery.Peers.get` returns it."""
+        check_is_a("name", name, str)  # before anything is looked up
+        return self._store.named(name, await self.endpoints())
 
     async def refresh(self) -> Snapshot:
-        """Asks now, and returns what is then known.
-
-        It passes over back-off; but within `Policy.refresh_floor` (1 s) of the last answer, that
-        one is returned. Calls at the same time share one lookup. Raises as `endpoints` does.
-        """
-        return await self._flights.carry_out(refreshed(self._store))
+        """Looks up the Service now, as `headless_discovery.Peers.refresh` does."""
+        return await self._flights.carry_out(self._store.refreshed())
 
     async def wait_ready(
         self,
         at_least: int = 1,
         *,
         stable_for: float = 0,
-        timeout: float | None = None,  # noqa: ASYNC109 - it raises `NotReady`, which tells more
+        timeout: float | None = None,  # noqa: ASYNC109 - it raises `NotReady`, which says more
         see_self: bool = False,
     ) -> Snapshot:
-        """Waits until that many peers are there, for a cold start; returns what is then known.
-
-        It asks every 1 to 5 seconds, and goes by LIVE answers alone. ``at_least`` is counted after
-        this pod was left out, if it is. ``stable_for``: the same set in all answers for so many
-        seconds, two at least that are not one cached copy. ``see_self``: this pod must be in the
-        answer, whether it is left out or not. ``timeout`` is in seconds; ``None``: no limit.
-
-        Raises `NotReady`, which says what was seen, for how long, and what to check. At once:
-        `ConfigurationError`, also for ``see_self`` without an own address to be found, and
-        `NotHeadless`. After `aclose`: `Closed`. A fixed list is ready at once or never.
-        """
-        wanted = self._store.wanted(at_least, stable_for, timeout, see_self=see_self)
+        """Waits until enough peers are listed, as `headless_discovery.Peers.wait_ready` does."""
+        wanted = Readiness.of(self._store, at_least, stable_for, timeout, see_self=see_self)
         return await self._flights.carry_out(ready(self._store, wanted))
 
     # Choosing.
 
     async def pick(self, key: Key | None = None) -> Endpoint:
-        """One endpoint by the strategy; with a key, the same one for it in every process.
+        """One endpoint, chosen by the strategy.
 
-        A key is ``str``, ``bytes`` or ``int``. Endpoints that are departing, or set aside because
-        of failures, are picked only if nobody else is left. Raises `NoEndpoints` if there is
-        none, `TypeError` for another kind of key, and what `endpoints` raises.
+        Endpoints that are departing or ejected are chosen only if there are no others. Prefer
+        `use`, which also counts the use as in flight and reports its result.
+
+        Args:
+            key: ``str``, ``bytes`` or ``int``. A key has the same endpoint in every process,
+                except with the strategy ``"session"``.
+
+        Returns:
+            The endpoint.
+
+        Raises:
+            NoEndpoints: No endpoint is available. Other errors are those of `endpoints`.
+            TypeError: The key is of another type.
         """
         store = self._store
         choice = store.choice
         if choice.ages and store.now() >= choice.until:
-            await self._flights.carry_out(known(store))
+            await self._flights.carry_out(store.looked_up())
             choice = store.chosen()
+        if key is not None:
+            await self._prepare(choice.endpoints)
         return choice.one(key)
 
     async def sample(self, k: int) -> tuple[Endpoint, ...]:
-        """Up to ``k`` different endpoints at random, for gossip: each as likely as the other.
+        """Different random endpoints, all equally likely: for gossip.
 
-        Those that are departing or set aside are among them only if there are not ``k`` others.
-        Raises what `endpoints` raises; if there is none, it is ``()``.
+        Args:
+            k: The number of endpoints. Departing and ejected ones are included only if there are
+                fewer than ``k`` others.
+
+        Returns:
+            Up to ``k`` endpoints; ``()`` if there are none.
+
+        Raises:
+            ConfigurationError: ``k`` is not a whole number. Other errors are those of `endpoints`.
         """
         await self.endpoints()
         return self._store.sample(k)
 
-    def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
-        """The key's first ``k`` endpoints in order, or all if there are fewer.
+    async def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
+        """The first owners of a key, for placing data and its replicas.
 
-        The first is the one that `pick` gives for the key; when it leaves, the second is. For
-        placing data and its replicas: departing endpoints and this pod are among them. It does
-        not ask DNS. While nothing is known, it raises as `endpoints` does; and `TypeError` for
-        what cannot be a key.
+        The first is the endpoint that `pick` returns for the key (except with ``"session"``); when
+        it leaves, the second one takes its place. Departing and ejected endpoints are included, and
+        this pod, also with ``include_self=False``.
+
+        Args:
+            key: As in `pick`.
+            k: The number of owners.
+
+        Returns:
+            The first ``k`` endpoints in the key's order, or all if there are fewer.
+
+        Raises:
+            TypeError: The key is of another type. Other errors are those of `endpoints`.
         """
-        self._store.check_open()
-        self._store.raise_if_unknown()
+        await self._prepare(await self.endpoints())
         return self._store.ranked(key, k)
 
-    # Attempts.
+    async def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
+        """Computes the seeds of a new set in parts, and yields to other tasks between them."""
+        if len(endpoints) > _AT_ONCE:
+            for _ in self._store.chooser.prepare(endpoints):
+                await library().sleep(0)
 
-    def attempts(
-        self,
-        key: Key | None = None,
-        *,
-        on: On = connection_failed,
-        stop: Stop | None = None,
-        wait: Pause | None = None,
-        timeout: float | None = None,
-    ) -> AsyncIterator[Attempt]:
-        """Attempts: ``async for attempt in store.attempts(): with attempt as peer: ...``.
-
-        All that `headless_discovery.Peers.attempts` says holds here. An attempt that is cancelled
-        is neither a success nor a failure.
-        """
-        return _Attempts(self, key, rules(on, stop, wait, timeout))
-
-    async def call(
-        self,
-        fn: Callable[[Endpoint], Awaitable[_T]],
-        /,
-        *,
-        key: Key | None = None,
-        on: On = connection_failed,
-        stop: Stop | None = None,
-        wait: Pause | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - a budget, told to each attempt
-    ) -> _T:
-        """Awaits ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
-        async for attempt in self.attempts(key, on=on, stop=stop, wait=wait, timeout=timeout):
-            with attempt as endpoint:
-                return await fn(endpoint)
-        raise AssertionError  # pragma: no cover - it ends with a result or an error
+    async def _carry_out(self, call: Call[_T]) -> _T:
+        return await self._flights.carry_out(call)
 
     def _hasten(self) -> None:
-        self._flights.bell.ring()
+        self._flights.waiters.wake()
 
-    # Being told.
+    def _changed(self) -> None:
+        self._flights.landed()
+
+    # Changes.
 
     def watch(self) -> AsyncIterator[Change]:
-        """Iterates over changes: first what is there as ``added``, then each difference.
+        """Iterates over changes; the first one has all current endpoints in ``added``.
 
-        It waits for the first known state, and between changes. Whoever is slow gets one merged
-        change; empty ones are not sent. Ends when the `Peers` is closed. Without background
-        refresh it asks DNS itself, in the task that waits.
+        It waits for the first answer, and between changes. Changes are merged for a slow reader,
+        and empty ones are not delivered. It ends when the `Peers` is closed. Without background
+        refresh, the waiting task does the lookups.
         """
         self._store.check_open()
         return _Changes(self._store, self._flights)
 
     def on_change(self, call: Callable[[Change], object]) -> Callable[[], None]:
-        """Calls ``call(change)`` for each later change; returns a function that stops it.
+        """Calls a function for each later change, in the event loop: it must not block.
 
-        It is called in the event loop, so it must not block; it may call anything here. What it
-        raises is logged.
+        Args:
+            call: Called with the change. Its exceptions are logged.
+
+        Returns:
+            A function that ends the calls.
+
+        Raises:
+            ConfigurationError: Outside of ``async with``: without a refresh there are no changes.
+            Closed: The `Peers` was closed.
         """
-        self._store.check_open()
-        listener = Listener(self._store, call)
+        listener = self._listener(call)
+        if not self._flights.entered:
+            raise ConfigurationError(
+                f"on_change of {self._store} outside of its async with block",
+                hint="There is no background refresh: use it inside, or iterate over watch().",
+            )
         listeners = self._flights.listeners
         listeners.append(listener)
 
@@ -357,29 +388,23 @@ class Peers(Shared):
     # Life.
 
     async def aclose(self) -> None:
-        """Ends it: a lookup under way is given up, no task is left, later calls raise `Closed`.
+        """Stops background refresh, cancels a lookup in progress and waits for its task.
 
-        Closing again is fine.
+        Later calls raise `Closed`. Calling it twice is safe.
         """
         await self._flights.close()
 
     async def __aenter__(self) -> Self:
         self._store.check_open()
-        if self._store.finding is not None:
-            self._flights.start()
+        self._flights.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
         store: Store | None = getattr(self, "_store", None)
-        if store is not None and store.in_background and not store.closed:
+        if store is not None and self._flights.entered and not store.closed:
             warnings.warn(
                 f"{self!r} was entered and never closed", ResourceWarning, stacklevel=2, source=self
             )
@@ -392,8 +417,8 @@ class _Endpoints:
     Not an async generator: one that is left early has to be closed by the event loop.
     """
 
-    def __init__(self, store: Peers) -> None:
-        self._peers = store
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
         self._left: list[Endpoint] | None = None
 
     def __aiter__(self) -> Self:
@@ -412,7 +437,7 @@ class _Changes:
 
     def __init__(self, store: Store, flights: _Flights) -> None:
         self._flights = flights
-        self._steps = watched(store)
+        self._steps = store.watched()
 
     def __aiter__(self) -> Self:
         return self
@@ -425,39 +450,10 @@ class _Changes:
         raise StopAsyncIteration
 
 
-def peers(
-    service: str,
-    *,
-    port: str | int | None = None,
-    protocol: str = "tcp",
-    namespace: str | None = None,
-    cluster_domain: str | None = None,
-    family: Family = "prefer-ipv4",
-    strategy: str | Strategy = "round-robin",
-    include_self: bool = True,
-    self_address: str | Iterable[str] | None = None,
-    records: Records = "auto",
-    policy: Policy | None = None,
-    resolver: Resolver | None = None,
-    clock: Clock | None = None,
-    rng: random.Random | None = None,
-) -> Peers:
-    """The pods of a headless Service, for asyncio and trio. Asks DNS when it is first used.
+@taking(service_arguments)
+def peers(selecting: Selecting, target: Target) -> Peers:
+    """Makes the `Peers` of a headless Service, for asyncio and trio; it does no lookup.
 
     The arguments, and what it raises, are those of `headless_discovery.peers`.
     """
-    return Peers(
-        check_selecting(strategy, policy, clock, rng),
-        check_finding(
-            service,
-            port=port,
-            protocol=protocol,
-            namespace=namespace,
-            cluster_domain=cluster_domain,
-            family=family,
-            include_self=include_self,
-            self_address=self_address,
-            records=records,
-            resolver=resolver,
-        ),
-    )
+    return Peers(selecting, target)

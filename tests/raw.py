@@ -3,12 +3,15 @@
 import struct
 from collections.abc import Iterable
 
-from headless_discovery._answer import Type
-from headless_discovery._wire import encode_name
-
 RESPONSE = 0x8400
 EDNS = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 TO_QUESTION = b"\xc0\x0c"
+
+
+def encoded(name: str) -> bytes:
+    """A name in wire form."""
+    labels = [label.encode() for label in name.split(".")]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
 
 
 def record(owner: bytes, rdtype: int, rdata: bytes, *, ttl: int = 30, rdclass: int = 1) -> bytes:
@@ -23,7 +26,7 @@ def service(target: bytes, port: int = 80, *, priority: int = 0) -> bytes:
 
 def message(
     name: str,
-    rdtype: Type,
+    rdtype: int,
     answers: Iterable[bytes] = (),
     *,
     authority: Iterable[bytes] = (),
@@ -34,5 +37,5 @@ def message(
     """A reply to one question."""
     sections = [list(answers), list(authority), list(additional)]
     head = struct.pack("!6H", 4711, flags, 1, *map(len, sections))
-    question = encode_name(name) + struct.pack("!2H", rdtype, rdclass)
+    question = encoded(name) + struct.pack("!2H", rdtype, rdclass)
     return head + question + b"".join(b"".join(section) for section in sections)

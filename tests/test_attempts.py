@@ -2,18 +2,12 @@
 
 import asyncio
 import contextlib
-import errno
 import itertools
 import math
 import random
-import socket
-import ssl
 import subprocess
 import sys
-import urllib.error
 from collections.abc import Sequence
-from email.message import Message
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +26,6 @@ from headless_discovery import (
     Peers,
     Policy,
     aio,
-    connection_failed,
 )
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 from tests.tasks import LIBRARIES, LibraryName, run
@@ -53,11 +46,11 @@ def fixed(count: int, clock: FakeClock | None = None, **selection: Any) -> Peers
     return Peers.static(listed, clock=clock, rng=random.Random(7), **selection)
 
 
-def tried(store: Peers, key: Any = None, **rules: Any) -> list[Endpoint]:
+def tried(kubia: Peers, key: Any = None, **rules: Any) -> list[Endpoint]:
     """Whom the attempts try when all fail."""
     seen: list[Endpoint] = []
     with pytest.raises(ConnectionRefusedError):
-        for attempt in store.attempts(key, **rules):
+        for attempt in kubia.attempts(key, **rules):
             with attempt as endpoint:
                 seen.append(endpoint)
                 raise REFUSED
@@ -70,11 +63,11 @@ def tried(store: Peers, key: Any = None, **rules: Any) -> list[Endpoint]:
 def test_the_first_attempt_is_on_whom_pick_would_give(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store, twin = (
+    kubia, twin = (
         cluster.peers("web", port="http", rng=random.Random(3), strategy="random") for _ in range(2)
     )
     for _ in range(10):
-        attempt = next(iter(store.attempts()))
+        attempt = next(iter(kubia.attempts()))
         assert isinstance(attempt, Attempt)
         assert attempt.endpoint == twin.pick()
         assert (attempt.number, attempt.remaining) == (1, None)
@@ -82,9 +75,9 @@ def test_the_first_attempt_is_on_whom_pick_would_give(
 
 @pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky"])
 def test_a_call_is_on_whom_pick_would_give_and_then_on_another(strategy: str) -> None:
-    store, twin = (fixed(4, strategy=strategy) for _ in range(2))
+    kubia, twin = (fixed(4, strategy=strategy) for _ in range(2))
     for key in (None, None, "user:42", None):
-        assert store.call(lambda endpoint: endpoint, key=key) == twin.pick(key)
+        assert kubia.call(lambda endpoint: endpoint, key=key) == twin.pick(key)
     seen: list[Endpoint] = []
 
     def work(endpoint: Endpoint) -> str:
@@ -93,33 +86,33 @@ def test_a_call_is_on_whom_pick_would_give_and_then_on_another(strategy: str) ->
             raise REFUSED
         return "done"
 
-    assert store.call(work) == "done"
+    assert kubia.call(work) == "done"
     assert seen[0] == twin.pick()
     assert seen[1] != seen[0]
-    assert next(iter(store.attempts("user:42"))).endpoint == twin.pick("user:42")
+    assert next(iter(kubia.attempts("user:42"))).endpoint == twin.pick("user:42")
 
 
-@pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky"])
+@pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky", "least-loaded"])
 @given(count=st.integers(1, 6), attempts=st.integers(1, 20), key=st.none() | st.integers())
 def test_each_attempt_is_on_another_endpoint_until_all_were_tried(
     strategy: str, count: int, attempts: int, key: int | None
 ) -> None:
-    store = fixed(count, strategy=strategy, policy=Policy(eject_after=100))
-    seen = tried(store, key, stop=tenacity.stop_after_attempt(attempts))
+    kubia = fixed(count, strategy=strategy, policy=Policy(eject_after=100))
+    seen = tried(kubia, key, stop=tenacity.stop_after_attempt(attempts))
     assert len(seen) == attempts
     for start in range(0, attempts, count):
         round_ = seen[start : start + count]
         assert len(set(round_)) == len(round_)
         if key is not None:
-            assert tuple(round_) == store.ranked(key, len(round_))
+            assert tuple(round_) == kubia.ranked(key, len(round_))
 
 
 def test_those_set_aside_come_last(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web", port="http")
-    first, second, third, fourth = store.ranked("user:42", 4)
+    kubia = cluster.peers("web", port="http")
+    first, second, third, fourth = kubia.ranked("user:42", 4)
     for endpoint in (first, third) * 3:
-        store.report(endpoint, REFUSED)
-    seen = tried(store, "user:42", stop=tenacity.stop_after_attempt(4))
+        kubia.report(endpoint, REFUSED)
+    seen = tried(kubia, "user:42", stop=tenacity.stop_after_attempt(4))
     assert seen == [second, fourth, first, third]
 
 
@@ -131,18 +124,18 @@ def test_a_strategy_of_ones_own_is_asked_for_each_attempt_with_the_key() -> None
             asked.append((len(endpoints), key))
             return endpoints[-1]
 
-    store = fixed(3, strategy=Last())
-    assert tried(store, "k") == list(reversed(store.endpoints()))
+    kubia = fixed(3, strategy=Last())
+    assert tried(kubia, "k") == list(reversed(kubia.endpoints()))
     assert asked == [(3, "k"), (2, "k"), (1, "k")]
 
 
 def test_if_the_set_changes_between_attempts_the_new_one_is_used(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    with cluster.peers("web", port="http", policy=Policy(on_empty="clear")) as store:
-        store.refresh()
+    with cluster.peers("web", port="http", policy=Policy(on_empty="clear")) as kubia:
+        kubia.refresh()
         seen = []
-        for attempt in store.attempts(stop=tenacity.stop_after_attempt(5)):
+        for attempt in kubia.attempts(stop=tenacity.stop_after_attempt(5)):
             with attempt as endpoint:
                 seen.append(endpoint.hostname)
                 if len(seen) == 5:
@@ -157,10 +150,10 @@ def test_if_the_set_changes_between_attempts_the_new_one_is_used(
 def test_a_pod_that_came_back_at_another_address_is_another_chance(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    with cluster.peers("web", port="http") as store:
-        first = store.pick("user:42")
+    with cluster.peers("web", port="http") as kubia:
+        first = kubia.pick("user:42")
         addresses = []
-        for attempt in store.attempts("user:42"):
+        for attempt in kubia.attempts("user:42"):
             with attempt as endpoint:
                 addresses.append(endpoint.address)
                 if attempt.number == 2:
@@ -176,8 +169,8 @@ def test_if_everybody_goes_between_attempts_the_last_error_comes_out(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     policy = Policy(on_empty="clear")
-    with cluster.peers("web", port="http", policy=policy) as store:
-        store.refresh()
+    with cluster.peers("web", port="http", policy=policy) as kubia:
+        kubia.refresh()
         error = ConnectionRefusedError("the last one")
 
         def lose_everybody(endpoint: Endpoint) -> None:
@@ -186,7 +179,7 @@ def test_if_everybody_goes_between_attempts_the_last_error_comes_out(
             raise error
 
         with pytest.raises(ConnectionRefusedError) as raised:
-            store.call(lose_everybody)
+            kubia.call(lose_everybody)
         assert raised.value is error
         assert "tried 1 times" in error.__notes__[0]
 
@@ -194,9 +187,9 @@ def test_if_everybody_goes_between_attempts_the_last_error_comes_out(
 def test_if_everybody_goes_and_nothing_failed_there_is_nobody_to_try(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    with cluster.peers("web", port="http", policy=Policy(on_empty="clear")) as store:
-        store.refresh()
-        attempts = store.attempts()
+    with cluster.peers("web", port="http", policy=Policy(on_empty="clear")) as kubia:
+        kubia.refresh()
+        attempts = kubia.attempts()
         next(attempts)
         web.scale(0)
         cluster.clock.advance(60)
@@ -208,25 +201,25 @@ def test_if_everybody_goes_and_nothing_failed_there_is_nobody_to_try(
 
 
 def test_a_failure_is_swallowed_and_the_next_attempt_may_succeed() -> None:
-    store = fixed(3)
+    kubia = fixed(3)
     numbers = []
-    for attempt in store.attempts():
+    for attempt in kubia.attempts():
         with attempt:
             numbers.append(attempt.number)
             if attempt.number < 3:
-                raise TimeoutError
+                raise ConnectionRefusedError
     assert numbers == [1, 2, 3]
 
 
 @pytest.mark.parametrize("leave", ["break", "return", "end"])
 def test_break_return_and_the_end_of_the_body_are_successes(leave: str) -> None:
-    store = fixed(2, policy=Policy(eject_after=2))
-    for endpoint in store.endpoints():
-        store.report(endpoint, REFUSED)
+    kubia = fixed(2, policy=Policy(eject_after=2))
+    for endpoint in kubia.endpoints():
+        kubia.report(endpoint, REFUSED)
 
     def work() -> int:
         count = 0
-        for attempt in store.attempts():
+        for attempt in kubia.attempts():
             count += 1
             with attempt:
                 if leave == "break":
@@ -237,20 +230,20 @@ def test_break_return_and_the_end_of_the_body_are_successes(leave: str) -> None:
 
     assert work() == 1
     assert work() == 1
-    for endpoint in store.endpoints():
-        store.report(endpoint, REFUSED)
-    assert store.ejected == {}
+    for endpoint in kubia.endpoints():
+        kubia.report(endpoint, REFUSED)
+    assert kubia.ejected == {}
 
 
 def test_the_last_error_comes_out_as_it_is_with_a_note_of_what_was_tried() -> None:
-    store = fixed(3)
+    kubia = fixed(3)
     errors = [ConnectionRefusedError("one"), TimeoutError("two"), ConnectionResetError("three\nx")]
     left = iter(errors)
     with pytest.raises(ConnectionResetError) as raised:
-        store.call(lambda endpoint: next_error(left), key="user:42")
+        kubia.call(lambda endpoint: next_error(left), key="user:42", idempotent=True)
     assert raised.value is errors[-1]
-    assert raised.value.__context__ is None
-    first, second, third = store.ranked("user:42", 3)
+    assert raised.value.__context__ not in errors
+    first, second, third = kubia.ranked("user:42", 3)
     assert raised.value.__notes__ == [
         "tried 3 times to reach one of a fixed list:\n"
         f"  1. {first} ({first.name}): ConnectionRefusedError: one\n"
@@ -265,9 +258,9 @@ def next_error(errors: Any) -> None:
 
 
 def test_a_long_note_is_cut() -> None:
-    store = fixed(2)
+    kubia = fixed(2)
     with pytest.raises(ConnectionRefusedError) as raised:
-        store.call(fails, stop=tenacity.stop_never, wait=tenacity.wait_none())
+        kubia.call(fails, stop=tenacity.stop_never, wait=tenacity.wait_none())
     note = raised.value.__notes__[0].splitlines()
     assert note[:2] == [
         "tried 100 times to reach one of a fixed list:",
@@ -292,7 +285,7 @@ def fails(endpoint: Endpoint) -> None:
     ids=repr,
 )
 def test_other_errors_come_out_at_once_uncounted(error: BaseException) -> None:
-    store = fixed(2, policy=Policy(eject_after=1))
+    kubia = fixed(2, policy=Policy(eject_after=1))
 
     def work(endpoint: Endpoint) -> None:
         calls.append(endpoint)
@@ -300,11 +293,11 @@ def test_other_errors_come_out_at_once_uncounted(error: BaseException) -> None:
 
     calls: list[Endpoint] = []
     with pytest.raises(type(error)) as raised:
-        store.call(work)
+        kubia.call(work)
     assert raised.value is error
     assert not hasattr(error, "__notes__")
     with pytest.raises(type(error)):
-        for attempt in store.attempts(on=Exception if isinstance(error, KeyError) else REFUSALS):
+        for attempt in kubia.attempts(on=Exception if isinstance(error, KeyError) else REFUSALS):
             with attempt as endpoint:
                 calls.append(endpoint)
                 if not isinstance(error, KeyError) or attempt.number == 3:
@@ -312,12 +305,25 @@ def test_other_errors_come_out_at_once_uncounted(error: BaseException) -> None:
                 raise OSError
     assert len(calls) == (4 if isinstance(error, KeyError) else 2)
     if not isinstance(error, KeyError):
-        assert store.ejected == {}
+        assert kubia.ejected == {}
 
 
 def REFUSALS(error: Exception) -> bool:  # noqa: N802 - a predicate that stands for a constant
     assert isinstance(error, LookupTimeout)
     return False
+
+
+def test_what_a_predicate_raises_comes_out_and_leaves_nothing_in_flight() -> None:
+    web = fixed(3)
+
+    def predicate(error: Exception) -> bool:
+        raise KeyError(error)
+
+    with pytest.raises(KeyError) as raised:
+        web.call(fails, on=predicate)
+    assert web.in_flight == {}, "though what was raised holds the attempt"
+    assert web.ejected == {}
+    del raised
 
 
 @pytest.mark.parametrize("how", ["type", "types", "predicate"])
@@ -340,8 +346,115 @@ def test_on_says_what_a_failure_is(how: str) -> None:
     assert not hasattr(raised.value, "__notes__")
 
 
+def test_by_default_only_an_endpoint_that_was_not_reached_leads_on_to_the_next() -> None:
+    for error in (TimeoutError("read"), ConnectionResetError("reset")):
+        kubia = fixed(3, policy=Policy(eject_after=1))
+        calls: list[Endpoint] = []
+
+        def work(
+            endpoint: Endpoint, error: Exception = error, calls: list[Endpoint] = calls
+        ) -> None:
+            calls.append(endpoint)
+            raise error
+
+        with pytest.raises(type(error)) as raised:
+            kubia.call(work)
+        assert len(calls) == 1
+        assert not hasattr(raised.value, "__notes__")
+        assert list(kubia.ejected) == calls, "but it is reported"
+        kubia.report(calls[0])
+        with pytest.raises(type(error)):
+            kubia.call(work, idempotent=True)
+        assert len(calls) == 4
+
+
+def test_an_http_status_is_an_answer_and_502_503_and_504_are_reported_as_failures() -> None:
+    kubia = fixed(8, policy=Policy(eject_after=1))
+    for status, is_failure in ((404, False), (500, False), (502, True), (503, True), (504, True)):
+        peer = kubia.pick()
+
+        def work(peer: Endpoint, status: int = status) -> None:
+            raise HttpError(status)
+
+        with pytest.raises(HttpError):
+            for attempt in kubia.attempts(idempotent=True):
+                with attempt as peer:
+                    work(peer)
+        assert attempt.number == 1
+        assert (peer in kubia.ejected) is is_failure
+        kubia.report(peer)
+        kubia.report(peer, REFUSED)
+        with pytest.raises(HttpError), kubia._use_of(peer):
+            work(peer)
+        assert (peer in kubia.ejected) is is_failure, "a status clears what was before"
+        kubia.report(peer)
+
+
+class HttpError(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+@pytest.mark.parametrize("how", ["idempotent", "on"])
+def test_what_may_have_been_received_is_tried_again_within_a_budget(how: str) -> None:
+    clock = FakeClock()
+    kubia = fixed(8, clock, policy=Policy(eject_after=10_000))
+    rules: dict[str, Any] = {"idempotent": True} if how == "idempotent" else {"on": TimeoutError}
+    calls = 0
+
+    def work(endpoint: Endpoint) -> None:
+        nonlocal calls
+        calls += 1
+        raise TimeoutError
+
+    def overload(times: int) -> int:
+        nonlocal calls
+        calls = 0
+        for _ in range(times):
+            with pytest.raises(TimeoutError) as raised:
+                kubia.call(work, **rules)
+        assert "tried again of late" in raised.value.__notes__[0]
+        return calls
+
+    for _ in range(2):
+        assert overload(1000) == 1000 + 10 + 199  # the first call found the budget full
+        clock.advance(60)
+    for _ in range(100):
+        assert len(tried(kubia)) == 3, "who was not reached got nothing"
+
+
+def test_the_budget_is_10_at_once_10_a_second_and_one_in_5_calls() -> None:
+    clock = FakeClock()
+    kubia = fixed(8, clock, policy=Policy(eject_after=10_000))
+
+    def further() -> int:
+        """How many attempts a call that fails makes after its first."""
+        calls: list[Endpoint] = []
+
+        def work(endpoint: Endpoint) -> None:
+            calls.append(endpoint)
+            raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            kubia.call(work, idempotent=True)
+        return len(calls) - 1
+
+    assert [further() for _ in range(11)] == [2, 2, 2, 2, 2, 1, 0, 0, 0, 0, 1]
+    for _ in range(9):
+        kubia.call(str)
+    assert [further() for _ in range(5)] == [2, 0, 0, 0, 0]
+    assert further() == 1
+    clock.advance(0.1)
+    assert [further() for _ in range(5)] == [1, 0, 0, 0, 1]
+    clock.advance(0.5)
+    assert [further() for _ in range(4)] == [2, 2, 1, 0]
+    clock.advance(3600)
+    assert [further() for _ in range(6)] == [2, 2, 2, 2, 2, 1]
+
+
 def test_what_was_handled_before_is_no_reason_to_go_on() -> None:
-    store = fixed(3)
+    kubia = fixed(3)
     calls = []
 
     def work(endpoint: Endpoint) -> None:
@@ -352,19 +465,19 @@ def test_what_was_handled_before_is_no_reason_to_go_on() -> None:
         raise REFUSED
     except ConnectionRefusedError:
         with pytest.raises(KeyError):
-            store.call(work)
+            kubia.call(work)
         with pytest.raises(KeyError):
-            for attempt in store.attempts():
+            for attempt in kubia.attempts():
                 with attempt as endpoint:
                     work(endpoint)
     assert len(calls) == 2
 
 
 def test_an_attempt_that_is_not_entered_reports_nothing_and_the_next_one_comes() -> None:
-    store = fixed(4, policy=Policy(eject_after=1))
-    seen = [attempt.endpoint for attempt in store.attempts()]
+    kubia = fixed(4, policy=Policy(eject_after=1))
+    seen = [attempt.endpoint for attempt in kubia.attempts()]
     assert len(set(seen)) == 3
-    assert store.ejected == {}
+    assert kubia.ejected == {}
 
 
 def test_a_swallowed_error_comes_out_if_no_other_attempt_is_entered() -> None:
@@ -386,35 +499,35 @@ def test_whoever_catches_another_error_may_go_on_with_the_next_endpoint() -> Non
 
 
 def test_a_failure_is_reported_and_so_is_a_success() -> None:
-    store = fixed(4, policy=Policy(eject_after=1))
-    bad = store.ranked("user:42", 1)[0]
+    kubia = fixed(4, policy=Policy(eject_after=1))
+    bad = kubia.ranked("user:42", 1)[0]
 
     def work(endpoint: Endpoint) -> Endpoint:
         if endpoint is bad:
             raise REFUSED
         return endpoint
 
-    good = store.call(work, key="user:42")
+    good = kubia.call(work, key="user:42")
     assert good is not bad
-    assert list(store.ejected) == [bad]
-    assert store.call(lambda endpoint: endpoint, key="user:42") is good
-    store.report(bad)
-    assert store.call(lambda endpoint: endpoint, key="user:42") is bad
+    assert list(kubia.ejected) == [bad]
+    assert kubia.call(lambda endpoint: endpoint, key="user:42") is good
+    kubia.report(bad)
+    assert kubia.call(lambda endpoint: endpoint, key="user:42") is bad
 
 
 def test_a_failure_makes_the_answer_due_but_the_attempts_wait_for_no_dns(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", port="http")
-    store.endpoints()
+    kubia = cluster.peers("web", port="http")
+    kubia.endpoints()
     cluster.clock.advance(2)
     cluster.fail("timeout")
     began = cluster.clock.now()
-    assert len(tried(store)) == 3
+    assert len(tried(kubia)) == 3
     assert cluster.clock.now() == began
-    assert store.stats.lookups == 1
-    store.endpoints()
-    assert store.stats.lookups == 2
+    assert kubia.stats.lookups == 1
+    kubia.endpoints()
+    assert kubia.stats.lookups == 2
 
 
 def test_the_first_attempt_asks_dns_if_nothing_is_known(
@@ -430,20 +543,20 @@ def test_the_first_attempt_asks_dns_if_nothing_is_known(
 
 
 def test_close_ends_attempts() -> None:
-    store = fixed(3)
+    kubia = fixed(3)
     with pytest.raises(Closed):
-        for attempt in store.attempts():
+        for attempt in kubia.attempts():
             with attempt:
-                store.close()
+                kubia.close()
                 raise REFUSED
     with pytest.raises(Closed):
-        store.call(fails)
+        kubia.call(fails)
 
 
 # When they end, and how long they pause.
 
 
-def pauses(store: Peers, clock: FakeClock, **rules: Any) -> list[float]:
+def pauses(kubia: Peers, clock: FakeClock, **rules: Any) -> list[float]:
     times: list[float] = []
 
     def work(endpoint: Endpoint) -> None:
@@ -451,16 +564,16 @@ def pauses(store: Peers, clock: FakeClock, **rules: Any) -> list[float]:
         raise ConnectionRefusedError
 
     with pytest.raises(ConnectionRefusedError):
-        store.call(work, **rules)
+        kubia.call(work, **rules)
     return [round(later - earlier, 6) for earlier, later in itertools.pairwise(times)]
 
 
 def test_there_is_no_pause_before_an_untried_pod_and_then_one_with_full_jitter() -> None:
     longest = [0.0] * 10
     clock = FakeClock()
-    store = fixed(3, clock)
+    kubia = fixed(3, clock)
     for _ in range(60):
-        found = pauses(store, clock, stop=tenacity.stop_after_attempt(11))
+        found = pauses(kubia, clock, stop=tenacity.stop_after_attempt(11))
         longest = [max(pair) for pair in zip(longest, found, strict=True)]
     assert longest[:2] == [0, 0]
     windows = [0.1, 0.2, 0.4, 0.8, 1.6, 2, 2, 2]
@@ -468,20 +581,20 @@ def test_there_is_no_pause_before_an_untried_pod_and_then_one_with_full_jitter()
         assert 0.7 * window < seen <= window
 
 
-def test_stop_and_wait_are_tenacitys_and_see_the_clock_of_the_store() -> None:
+def test_stop_and_wait_are_tenacitys_and_see_the_clock_of_the_peers() -> None:
     clock = FakeClock()
-    store = fixed(2, clock)
-    assert pauses(store, clock, wait=tenacity.wait_fixed(7)) == [7, 7]
+    kubia = fixed(2, clock)
+    assert pauses(kubia, clock, wait=tenacity.wait_fixed(7)) == [7, 7]
     exponential = tenacity.wait_exponential(multiplier=1, max=5)
-    assert pauses(store, clock, wait=exponential, stop=tenacity.stop_after_delay(12)) == [
+    assert pauses(kubia, clock, wait=exponential, stop=tenacity.stop_after_delay(12)) == [
         *(1, 2, 4, 5),
     ]
-    assert pauses(store, clock, wait=exponential, stop=tenacity.stop_before_delay(12)) == [1, 2, 4]
+    assert pauses(kubia, clock, wait=exponential, stop=tenacity.stop_before_delay(12)) == [1, 2, 4]
     either = tenacity.stop_any(tenacity.stop_after_attempt(9), tenacity.stop_after_delay(3))
-    assert pauses(store, clock, wait=tenacity.wait_fixed(1), stop=either) == [1, 1, 1]
+    assert pauses(kubia, clock, wait=tenacity.wait_fixed(1), stop=either) == [1, 1, 1]
     both = tenacity.stop_after_attempt(2) & tenacity.stop_after_delay(3)
-    assert pauses(store, clock, wait=tenacity.wait_fixed(1), stop=both) == [1, 1, 1]
-    for found in pauses(store, clock, wait=tenacity.wait_random_exponential(max=3)):
+    assert pauses(kubia, clock, wait=tenacity.wait_fixed(1), stop=both) == [1, 1, 1]
+    for found in pauses(kubia, clock, wait=tenacity.wait_random_exponential(max=3)):
         assert 0 <= found <= 3
 
 
@@ -501,9 +614,9 @@ def test_tenacitys_objects_see_all_that_they_look_at() -> None:
 
 
 def test_an_attempt_that_is_not_entered_counts_for_tenacity_too() -> None:
-    store = fixed(3)
+    kubia = fixed(3)
     stop = tenacity.stop_after_attempt(5) | tenacity.stop_after_delay(100)
-    assert len(list(store.attempts(stop=stop, wait=tenacity.wait_fixed(1)))) == 5
+    assert len(list(kubia.attempts(stop=stop, wait=tenacity.wait_fixed(1)))) == 5
 
 
 def test_there_are_never_more_than_a_hundred_attempts() -> None:
@@ -513,10 +626,10 @@ def test_there_are_never_more_than_a_hundred_attempts() -> None:
 
 def test_the_timeout_is_a_budget_for_the_whole() -> None:
     clock = FakeClock()
-    store = fixed(9, clock)
+    kubia = fixed(9, clock)
     left: list[float | None] = []
     with pytest.raises(TimeoutError):
-        for attempt in store.attempts(timeout=5, stop=tenacity.stop_never):
+        for attempt in kubia.attempts(timeout=5, stop=tenacity.stop_never, idempotent=True):
             with attempt:
                 left.append(attempt.remaining)
                 clock.advance(2)
@@ -538,9 +651,9 @@ def test_no_attempt_begins_when_the_budget_is_over(
     timeout: float, wait: float, count: int, takes: float
 ) -> None:
     clock = FakeClock()
-    store, began = fixed(count, clock), clock.now()
+    kubia, began = fixed(count, clock), clock.now()
     with pytest.raises(ConnectionRefusedError):
-        for attempt in store.attempts(
+        for attempt in kubia.attempts(
             timeout=timeout, wait=tenacity.wait_fixed(wait), stop=tenacity.stop_never
         ):
             with attempt:
@@ -552,18 +665,18 @@ def test_no_attempt_begins_when_the_budget_is_over(
 
 def test_dns_is_part_of_the_budget(cluster: FakeCluster, web: FakeService) -> None:
     cluster.fail("timeout")
-    store = cluster.peers("web", port="http")
+    kubia = cluster.peers("web", port="http")
     began = cluster.clock.now()
     with pytest.raises(LookupFailed):
-        store.call(fails, timeout=0.5)
+        kubia.call(fails, timeout=0.5)
     assert cluster.clock.now() == began + 0.5
     cluster.heal()
-    store = cluster.peers("web", port="http")
-    store.endpoints()
+    kubia = cluster.peers("web", port="http")
+    kubia.endpoints()
     cluster.clock.advance(60)
     cluster.fail("timeout")
-    with pytest.raises(LookupTimeout, match=r"took all of the 0\.5 s"):
-        store.call(fails, timeout=0.5)
+    with pytest.raises(LookupTimeout, match=r"took all 0\.5 s"):
+        kubia.call(fails, timeout=0.5)
 
 
 @pytest.mark.parametrize(
@@ -580,22 +693,28 @@ def test_dns_is_part_of_the_budget(cluster: FakeCluster, web: FakeService) -> No
         ("timeout", True),
         ("timeout", math.inf),
         ("timeout", "5"),
+        ("idempotent", "yes"),
     ],
 )
 def test_a_wrong_argument_is_an_error_at_once(name: str, wrong: Any) -> None:
-    store: Any = fixed(2)
+    kubia: Any = fixed(2)
     with pytest.raises(ConfigurationError, match=f"^{name} must be"):
-        store.attempts(**{name: wrong})
+        kubia.attempts(**{name: wrong})
     with pytest.raises(ConfigurationError, match=f"^{name} must be"):
-        store.call(str, **{name: wrong})
+        kubia.call(str, **{name: wrong})
+
+
+def test_on_and_idempotent_together_are_an_error() -> None:
+    with pytest.raises(ConfigurationError, match=r"^on and idempotent were both given"):
+        fixed(2).attempts(on=TimeoutError, idempotent=True)
 
 
 def test_tenacity_is_not_imported_before_it_is_needed() -> None:
     program = (
         "import sys; from headless_discovery import Peers\n"
-        "store = Peers.static(['10.0.0.1', '10.0.0.2'])\n"
+        "kubia = Peers.static(['10.0.0.1', '10.0.0.2'])\n"
         "errors = [OSError(113, 'no route')]\n"
-        "store.call(lambda endpoint: [None for error in errors for _ in ()] or endpoint)\n"
+        "kubia.call(lambda endpoint: [None for error in errors for _ in ()] or endpoint)\n"
         "print(*sys.modules)"
     )
     loaded = subprocess.run(
@@ -603,90 +722,6 @@ def test_tenacity_is_not_imported_before_it_is_needed() -> None:
     ).stdout.split()
     assert "headless_discovery._attempts" in loaded
     assert not {"tenacity", "asyncio"} & set(loaded)
-
-
-# What a failed connection is.
-
-
-def http_error(status: int) -> urllib.error.HTTPError:
-    return urllib.error.HTTPError("http://x", status, "an answer", Message(), None)
-
-
-def caused(error: BaseException, cause: BaseException) -> BaseException:
-    error.__cause__ = cause
-    return error
-
-
-def during(error: BaseException, context: BaseException) -> BaseException:
-    error.__context__ = context
-    return error
-
-
-def hidden(error: BaseException, context: BaseException) -> BaseException:
-    error.__context__, error.__suppress_context__ = context, True
-    return error
-
-
-def circular() -> BaseException:
-    error, other = ValueError(), ValueError()
-    error.__context__, other.__context__ = other, error
-    return error
-
-
-class WithResponse(OSError):
-    response = SimpleNamespace(status_code=503)
-
-
-class Numbered(OSError):
-    """As libraries derive them: the number says what it is."""
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ConnectionRefusedError(),
-        BrokenPipeError(),
-        TimeoutError(),
-        socket.gaierror(socket.EAI_NONAME, "no such name"),
-        ssl.SSLError("handshake"),
-        *(
-            OSError(number, "unreachable")
-            for number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
-        ),
-        Numbered(errno.ECONNREFUSED, "refused"),
-        Numbered(errno.ECONNRESET, "reset"),
-        urllib.error.URLError(ConnectionRefusedError()),
-        caused(RuntimeError(), during(ValueError(), TimeoutError())),
-        during(OSError("as requests does it"), caused(ValueError(), ConnectionResetError())),
-        ExceptionGroup("all of them", [ConnectionRefusedError(), TimeoutError()]),
-    ],
-    ids=repr,
-)
-def test_an_endpoint_that_was_not_reached_failed(error: BaseException) -> None:
-    assert connection_failed(error)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        http_error(404),
-        during(http_error(503), ConnectionResetError()),
-        during(WithResponse(), ConnectionResetError()),
-        caused(RuntimeError(), during(http_error(503), ConnectionResetError())),
-        OSError(),
-        FileNotFoundError(errno.ENOENT, "no file"),
-        urllib.error.URLError("unknown url type"),
-        LookupTimeout("DNS"),
-        caused(RuntimeError(), LookupTimeout("DNS")),
-        hidden(KeyError(), ConnectionRefusedError()),
-        circular(),
-        ExceptionGroup("not all of them", [ConnectionRefusedError(), KeyError()]),
-        KeyboardInterrupt(),
-    ],
-    ids=repr,
-)
-def test_an_endpoint_that_answered_or_had_no_part_in_it_did_not_fail(error: BaseException) -> None:
-    assert not connection_failed(error)
 
 
 # The same with await.
@@ -697,7 +732,7 @@ def test_async_attempts_and_calls_do_the_same(
     library: LibraryName, cluster: FakeCluster, web: FakeService
 ) -> None:
     async def main() -> None:
-        store = cluster.aio.peers("web", port="http")
+        kubia = cluster.aio.peers("web", port="http")
         seen: list[Endpoint] = []
 
         async def work(endpoint: Endpoint) -> str:
@@ -706,22 +741,25 @@ def test_async_attempts_and_calls_do_the_same(
                 raise ConnectionRefusedError
             return endpoint.hostname
 
-        assert await store.call(work, key="user:42") == seen[-1].hostname
-        assert tuple(seen) == store.ranked("user:42", 3)
+        assert await kubia.call(work, key="user:42") == seen[-1].hostname
+        assert tuple(seen) == await kubia.ranked("user:42", 3)
         began = cluster.clock.now()
         with pytest.raises(TimeoutError) as raised:
-            async for attempt in store.attempts(
-                "user:42", stop=tenacity.stop_after_delay(5), wait=tenacity.wait_fixed(2)
+            async for attempt in kubia.attempts(
+                "user:42",
+                idempotent=True,
+                stop=tenacity.stop_after_delay(5),
+                wait=tenacity.wait_fixed(2),
             ):
                 with attempt:
                     raise TimeoutError
         assert cluster.clock.now() == began + 6
         assert "tried 4 times" in raised.value.__notes__[0]
-        async for attempt in store.attempts():
+        async for attempt in kubia.attempts():
             with attempt:
                 pass
         assert attempt.number == 1
-        assert set(await store.sample(9)) == set(await store.endpoints())
+        assert set(await kubia.sample(9)) == set(await kubia.endpoints())
 
     run(library, main)
 
@@ -731,20 +769,20 @@ def test_async_a_failure_makes_the_background_ask_sooner(
     library: LibraryName, cluster: FakeCluster, web: FakeService
 ) -> None:
     async def main() -> None:
-        async with cluster.aio.peers("web", port="http", policy=Policy(eject_after=1)) as store:
-            first = await store.pick()
+        async with cluster.aio.peers("web", port="http", policy=Policy(eject_after=1)) as kubia:
+            first = await kubia.pick()
             await cluster.clock.advance_async(1.1)
-            assert store.stats.lookups == 1
-            store.report(first, REFUSED)
-            assert list(store.ejected) == [first]
+            assert kubia.stats.lookups == 1
+            kubia.report(first, REFUSED)
+            assert list(kubia.ejected) == [first]
             await cluster.clock.advance_async(0)
-            assert store.stats.lookups == 2
+            assert kubia.stats.lookups == 2
 
     run(library, main)
 
 
 def test_a_cancelled_attempt_is_neither_a_success_nor_a_failure() -> None:
-    store = aio.Peers.static(["10.0.0.1", "10.0.0.2"], policy=Policy(eject_after=1))
+    kubia = aio.Peers.static(["10.0.0.1", "10.0.0.2"], policy=Policy(eject_after=1))
 
     async def main() -> None:
         async def work(endpoint: Endpoint) -> None:
@@ -754,12 +792,12 @@ def test_a_cancelled_attempt_is_neither_a_success_nor_a_failure() -> None:
 
         calls: list[Endpoint] = []
         called = asyncio.Event()
-        task = asyncio.create_task(store.call(work, on=BaseException))
+        task = asyncio.create_task(kubia.call(work, on=BaseException))
         await called.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert len(calls) == 1
-        assert store.ejected == {}
+        assert kubia.ejected == {}
 
     asyncio.run(main())

@@ -1,18 +1,23 @@
 """README and docs say what is so; the Python in them is run by `conftest.py`."""
 
+import codeop
 import doctest
 import importlib
-import importlib.util
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 import headless_discovery
+from docs import generate
 from headless_discovery.testing import FakeCluster
+from tests import prose
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = prose.PAGES
 BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "output", "sh", "yaml", "text", "dockerfile"}
 PACKAGE = Path(headless_discovery.__file__).parent
@@ -23,6 +28,18 @@ WITH_EXAMPLES = [
 ]
 
 by_name = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def test_the_blocks_of_the_first_pages_can_be_pasted_into_python() -> None:
+    for page in ("README.md", "docs/start-here.md"):
+        for block in BLOCK.finditer((ROOT / page).read_text()):
+            if block[1] == "python":
+                lines: list[str] = []
+                for line in [*block[2].splitlines(), ""]:  # and Enter
+                    lines.append(line)
+                    if codeop.compile_command("\n".join(lines)) is not None:
+                        lines = []
+                assert not any(lines), block[2]
 
 
 def test_the_readme_has_an_example_on_its_first_screen() -> None:
@@ -41,6 +58,57 @@ def test_every_manifest_of_a_document_can_be_applied(document: Path) -> None:
     for block in BLOCK.finditer(document.read_text()):
         if block[1] == "yaml" and "\nkind: " in block[2]:
             FakeCluster().apply(block[2])
+
+
+def test_the_service_of_the_helm_chart_can_be_applied() -> None:
+    text = (ROOT / "docs" / "recipes" / "deploy.md").read_text()
+    [template] = [block[2] for block in BLOCK.finditer(text) if "{{" in block[2]]
+    [values] = [block[2] for block in BLOCK.finditer(text) if "# values.yaml" in block[2]]
+    settings = {"Values": yaml.safe_load(values)}
+
+    def rendered(found: re.Match[str]) -> str:
+        match found[1].split():
+            case ["include", '"kubia.fullname"', "."]:
+                return "kubia"
+            case ["include", '"kubia.selectorLabels"', ".", "|", "nindent", spaces]:
+                return f"\n{' ' * int(spaces)}app: kubia"
+        value: Any = settings
+        for name in found[1].strip().removeprefix(".").split("."):
+            value = value[name]
+        return json.dumps(value)
+
+    cluster = FakeCluster()
+    cluster.apply(re.sub(r"\{\{-?(.*?)\}\}", rendered, template))
+    assert cluster.service("kubia-headless").name == "kubia-headless"
+
+
+def test_the_network_policy_allows_dns_over_udp_and_tcp() -> None:
+    text = (ROOT / "docs" / "recipes" / "deploy.md").read_text()
+    [policy] = [yaml.safe_load(b[2]) for b in BLOCK.finditer(text) if "NetworkPolicy" in b[2]]
+    [dns, peers] = policy["spec"]["egress"]
+    assert dns["ports"] == [{"protocol": name, "port": 53} for name in ("UDP", "TCP")]
+    assert peers["to"] == [{"podSelector": policy["spec"]["podSelector"]}]
+
+
+def test_the_patch_of_the_kustomization_adds_the_environment() -> None:
+    text = (ROOT / "docs" / "recipes" / "deploy.md").read_text()
+    [kustomization] = [block[2] for block in BLOCK.finditer(text) if "kustomization" in block[2]]
+    [patch] = yaml.safe_load(kustomization)["patches"]
+    [operation] = yaml.safe_load(patch["patch"])
+    [service, workload] = yaml.safe_load_all(next(BLOCK.finditer(text))[2])
+    at: Any = workload
+    *path, last = operation["path"].strip("/").split("/")
+    for step in path:
+        at = at[int(step) if step.isdecimal() else step]
+    assert at["name"] == "app"
+    at[last] = operation["value"]
+    FakeCluster().apply([service, workload])
+
+
+def test_the_role_of_the_documents_is_that_of_the_examples() -> None:
+    shown = BLOCK.finditer((ROOT / "docs" / "dns-or-api.md").read_text())
+    example = (ROOT / "examples" / "endpoint-slices.yaml").read_text()
+    assert [block[2] in example for block in shown if block[1] == "yaml"] == [True]
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
@@ -65,11 +133,6 @@ def test_the_api_reference_has_every_public_name() -> None:
 
 
 def test_what_is_generated_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
     for path, content in generate.files():
         assert path.read_text() == content, f"{path.name}: run scripts/generate"
 
@@ -82,6 +145,10 @@ def test_every_line_of_the_threat_model_names_a_test_that_there_is() -> None:
     rows = [row for row in text.splitlines() if row.startswith("| ") and "held by" not in row]
     assert rows
     assert not [row for row in rows if "`test_" not in row]
+
+
+def test_pages_docstrings_and_messages_use_the_fields_words() -> None:
+    assert not list(prose.ours())
 
 
 def outline(document: Path) -> list[object]:

@@ -1,5 +1,6 @@
 """Endpoint, Snapshot, Change, State: the values that users see."""
 
+import copy
 import pickle
 
 import attrs
@@ -7,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headless_discovery._endpoint import (
-    Change,
-    Endpoint,
-    Snapshot,
-    State,
-    all_dashed,
-    dashed,
-    endpoints_of,
-)
+from headless_discovery import Change, Endpoint, Snapshot, State
+from headless_discovery._endpoint import all_dashed, dashed, endpoints_of
+from headless_discovery.testing import FakeCluster
 
 ZONE = "web.shop.svc.cluster.local"
 
@@ -40,6 +35,7 @@ def test_as_text_it_is_what_goes_into_a_url(address: str, port: int | None, text
 def test_its_host_name_is_the_first_label_of_its_name() -> None:
     assert endpoint("web-0").hostname == "web-0"
     assert Endpoint("web-0", ("10.0.0.1",)).hostname == "web-0"
+    assert Endpoint("10.0.0.1", ("10.0.0.1",)).hostname == "10.0.0.1", "of a fixed list"
 
 
 @pytest.mark.parametrize(
@@ -169,3 +165,16 @@ def test_those_made_at_once_are_as_those_made_one_by_one(
     assert made == alike
     assert [each.identity for each in made] == [each.identity for each in alike]
     assert pickle.loads(pickle.dumps(made)) == alike
+
+
+def test_one_by_dns_is_as_if_zone_and_node_were_given_as_none() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web", ports={"http": 8080}).scale(1)
+    [found] = cluster.peers("web", port="http")
+    made = Endpoint(found.name, found.addresses, 8080, asked_for="http")
+    assert (found.zone, found.node) == (None, None)
+    assert (found, hash(found), repr(found)) == (made, hash(made), repr(made))
+    for same in (copy.copy(found), pickle.loads(pickle.dumps(found)), attrs.evolve(found)):
+        assert (same, same.identity) == (made, made.identity)
+    with pytest.raises(AttributeError, match="no attribute 'region'"):
+        getattr(found, "region")  # noqa: B009 - it has none

@@ -1,17 +1,20 @@
 """The life of a Peers among threads, forks and the end of the interpreter."""
 
+import gc
 import logging
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headless_discovery import Change, Peers, Policy, Resolver, peers
+from headless_discovery import Change, Clock, LookupFailed, Peers, Policy, Resolver, peers
+from headless_discovery._store.store import Flight
 from headless_discovery.testing import FakeCluster, FakeService
 
 QUICK = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
@@ -40,26 +43,26 @@ def test_64_threads_never_see_a_torn_set_during_churn(
     wrong: list[object] = []
     over = threading.Event()
 
-    def check(store: Peers) -> None:
-        before = store.snapshot
-        found = store.endpoints()
-        after = store.snapshot
+    def check(kubia: Peers) -> None:
+        before = kubia.snapshot
+        found = kubia.endpoints()
+        after = kubia.snapshot
         if len(found) < 3 or list(found) != sorted(found, key=lambda one: one.identity):
             wrong.append(found)
         if after.generation < before.generation or not set(after.departing) <= set(after.endpoints):
             wrong.append((before, after))
-        if store.pick(key="user:1").hostname not in {f"web-{number}" for number in range(8)}:
+        if kubia.pick(key="user:1").hostname not in {f"web-{number}" for number in range(8)}:
             wrong.append("pick")
-        if store.get("web-0") is None or len(store.ranked("user:1", 3)) < 3:
+        if kubia.get("web-0") is None or len(kubia.ranked("user:1", 3)) < 3:
             wrong.append("get or ranked")
-        store.pick()
+        kubia.pick()
 
-    with cluster.peers("web", policy=Policy(on_empty="clear")) as store:
-        store.endpoints()
+    with cluster.peers("web", policy=Policy(on_empty="clear")) as kubia:
+        kubia.endpoints()
 
         def hammer(_: int) -> None:
             while not over.wait(0.001):  # a moment for the thread that changes things
-                check(store)
+                check(kubia)
 
         workers = in_threads(64, hammer)
         for count in range(30):
@@ -74,15 +77,15 @@ def test_64_threads_never_see_a_torn_set_during_churn(
 def test_a_thousand_refreshes_at_once_make_one_lookup(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web")
+    kubia = cluster.peers("web")
 
     def refresh(_: int) -> None:
         for _ in range(20):
-            assert len(store.refresh().endpoints) == 3
+            assert len(kubia.refresh().endpoints) == 3
 
     for worker in in_threads(50, refresh):
         worker.join(10)
-    assert (store.stats.lookups, len(cluster.queries)) == (1, 1)
+    assert (kubia.stats.lookups, len(cluster.queries)) == (1, 1)
 
 
 def test_each_of_many_watchers_sees_every_change_add_up(
@@ -90,25 +93,25 @@ def test_each_of_many_watchers_sees_every_change_add_up(
 ) -> None:
     sets: list[set[str]] = []
 
-    def watch(store: Peers) -> None:
+    def watch(kubia: Peers) -> None:
         members: set[str] = set()
-        for change in store.watch():
+        for change in kubia.watch():
             members -= {one.hostname for one in change.removed}
             assert not members & {one.hostname for one in change.added}
             members |= {one.hostname for one in change.added}
         sets.append(members)
 
     with cluster.serve() as server:
-        store = peers(
+        kubia = peers(
             "web", namespace="default", resolver=Resolver([server.nameserver]), policy=QUICK
         )
-        with store:
-            workers = in_threads(8, lambda _: watch(store))
+        with kubia:
+            workers = in_threads(8, lambda _: watch(kubia))
             for count in (5, 4, 6):
                 web.scale(count)
                 time.sleep(0.05)
-            assert eventually(lambda: len(store.snapshot.endpoints) == 6)
-            final = {one.hostname for one in store.snapshot.endpoints}
+            assert eventually(lambda: len(kubia.snapshot.endpoints) == 6)
+            final = {one.hostname for one in kubia.snapshot.endpoints}
         for worker in workers:
             worker.join(10)
     # Whoever had not yet come to read the last change when it was closed ends without it.
@@ -130,19 +133,127 @@ def test_a_callback_that_blocks_holds_up_nobody_and_gets_one_merged_change(
 
     with cluster.serve() as server:
         resolver = Resolver([server.nameserver])
-        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as store:
-            store.endpoints()
-            store.on_change(block)
-            store.on_change(quick.append)
+        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as kubia:
+            kubia.endpoints()
+            kubia.on_change(block)
+            kubia.on_change(quick.append)
             web.scale(4)
             assert blocked.wait(10)
             web.scale(5)
-            assert eventually(lambda: len(store.endpoints()) == 5)
+            assert eventually(lambda: len(kubia.endpoints()) == 5)
             web.scale(6)
             assert eventually(lambda: sum(len(change.added) for change in quick) == 3)
             go_on.set()
             assert eventually(lambda: len(slow) == 2)
     assert [len(change.added) for change in slow] == [1, 2]
+
+
+def test_listeners_share_one_thread_but_for_those_that_block(
+    web: FakeService, cluster: FakeCluster
+) -> None:
+    callers: dict[str, list[threading.Thread]] = {"one": [], "other": [], "blocked": []}
+    go_on = threading.Event()
+
+    def listener(name: str) -> Callable[[Change], object]:
+        return lambda _: callers[name].append(threading.current_thread())
+
+    def block(change: Change) -> None:
+        listener("blocked")(change)
+        go_on.wait(10)
+
+    with cluster.serve() as server:
+        resolver = Resolver([server.nameserver])
+        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as kubia:
+            kubia.endpoints()
+            stop = kubia.on_change(block)
+            kubia.on_change(listener("one"))
+            kubia.on_change(listener("other"))
+            web.scale(4)
+            assert eventually(lambda: callers["other"])
+            assert callers["one"] == callers["other"] != callers["blocked"]
+            go_on.set()
+            stop()
+            web.scale(5)
+            assert eventually(lambda: len(callers["other"]) == 2)
+            assert callers["one"] == callers["other"]
+            assert len(callers["blocked"]) == 1
+
+
+def test_listeners_that_take_their_time_without_blocking_keep_their_one_thread() -> None:
+    looks, may_look = threading.Semaphore(0), threading.Semaphore(0)
+
+    class Watched(Clock):
+        """The thread that stands by looks when it may, and not after a quarter of a second."""
+
+        def wait_for(self, waiters: Any, predicate: Callable[[], bool], *_: Any, **__: Any) -> bool:
+            looks.release()
+            assert may_look.acquire(timeout=10)
+            return predicate()
+
+    callers: list[threading.Thread] = []
+
+    def listener(_: Change) -> None:
+        if callers:  # the one before was called meanwhile
+            may_look.release()
+        callers.append(threading.current_thread())
+        assert looks.acquire(timeout=10)
+
+    web = Peers.static(["10.0.0.1:80"], clock=Watched())
+    for _ in range(3):
+        web.on_change(listener)
+    web.update(["10.0.0.2:80"])
+    assert eventually(lambda: len(callers) == 3)
+    callers[0].join(10)
+    may_look.release()
+    assert len(set(callers)) == 1
+
+
+def test_one_lookup_goes_on_at_a_time_and_one_that_comes_too_late_changes_nothing(
+    cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = cluster.peers("web")._store
+    first, late = Flight(), Flight()
+    assert store.begin(first)
+    assert not store.begin(late)
+    store.end(late)
+    assert store.under_way is first
+    cluster.resolver.run(store.steps(late), cluster.clock)
+    store.broke(late, ZeroDivisionError())
+    assert "ZeroDivisionError" in caplog.text
+    assert store.view.lookups == 0
+    cluster.resolver.run(store.steps(first), cluster.clock)
+    assert store.view.lookups == 1
+    store.end(first)
+    assert store.begin(late)
+    store.close()
+    cluster.resolver.run(store.steps(late), cluster.clock)
+    assert store.view.lookups == 1
+
+
+def test_without_a_thread_to_be_had_callers_ask_and_it_is_tried_again(
+    web: FakeService, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, none_left = threading.Thread.start, True
+
+    def start(self: threading.Thread) -> None:
+        if none_left and self.name.startswith("headless-discovery"):
+            raise RuntimeError("can't start new thread")
+        real(self)
+
+    told: list[int] = []
+    with cluster.serve() as server:
+        resolver = Resolver([server.nameserver])
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as kubia:
+            kubia.on_change(lambda change: told.append(len(change.snapshot.endpoints)))
+            assert len(kubia.endpoints()) == 3
+            web.scale(4)
+            assert eventually(lambda: len(kubia.endpoints()) == 4)
+            assert not told
+            none_left = False
+            assert eventually(lambda: kubia.endpoints() and told)
+            web.scale(5)
+            assert eventually(lambda: len(kubia.snapshot.endpoints) == 5), "in the background"
 
 
 def test_the_background_goes_on_after_an_error_that_is_no_outcome(
@@ -152,35 +263,55 @@ def test_the_background_goes_on_after_an_error_that_is_no_outcome(
     broken.set()
 
     class Broken(Resolver):
-        def converse(self, *arguments: Any) -> Any:
+        def run(self, *arguments: Any, **limits: Any) -> Any:
             if broken.is_set():
                 raise ZeroDivisionError
-            return super().converse(*arguments)
+            return super().run(*arguments, **limits)
 
     with cluster.serve() as server:
         resolver = Broken([server.nameserver])
-        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as store:
+        with peers("web", namespace="default", resolver=resolver, policy=QUICK) as kubia:
             assert eventually(lambda: "ZeroDivisionError" in caplog.text)
             assert caplog.records[0].levelno == logging.ERROR
             broken.clear()
-            assert eventually(lambda: len(store.snapshot.endpoints) == 3)
+            assert eventually(lambda: len(kubia.snapshot.endpoints) == 3)
 
 
-def test_without_a_background_the_error_reaches_who_asked_and_the_next_asks_anew(
+def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     class Broken(type(cluster.resolver)):  # type: ignore[misc]  # a class that is only known here
-        def converse(self, *_: object) -> Any:
+        def run(self, *_: object, **__: object) -> Any:
             raise ZeroDivisionError
 
-    store = cluster.peers("web", resolver=Broken(cluster, domain="cluster.local"))
+    kubia = cluster.peers("web", resolver=Broken(cluster, domain="cluster.local"))
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            store.endpoints()
+        with pytest.raises(LookupFailed, match="ZeroDivisionError") as raised:
+            kubia.refresh()
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
         cluster.clock.advance(1)
+    assert kubia.stats.unknown == 2
 
 
 # resolv.conf.
+
+
+def test_one_that_nobody_holds_any_more_goes_at_once() -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web").scale(2)
+    gc.disable()
+    try:
+        held: list[Any] = [
+            cluster.peers("web"),
+            Peers.static(["10.0.0.1"]),
+            cluster.aio.peers("web"),
+        ]
+        assert len(held[0].endpoints()) == 2
+        gone = list(map(weakref.ref, held))
+        held.clear()
+        assert [each() for each in gone] == [None] * 3
+    finally:
+        gc.enable()
 
 
 def test_a_resolv_conf_that_changes_is_read_again(
@@ -188,19 +319,19 @@ def test_a_resolv_conf_that_changes_is_read_again(
 ) -> None:
     conf = tmp_path / "resolv.conf"
     monkeypatch.delenv("HEADLESS_DISCOVERY_NAMESERVER", raising=False)
-    monkeypatch.setattr("headless_discovery._transport.RESOLV_CONF", conf)
+    monkeypatch.setattr("headless_discovery._dns.resolver.RESOLV_CONF", conf)
     old, new = FakeCluster(), FakeCluster()
     old.add_service("web", ports=[80]).scale(1)
     new.add_service("web", ports=[80]).scale(2)
     with old.serve() as first, new.serve() as second:
         conf.write_text(f"nameserver {first.nameserver}\n")
-        store = peers("web", namespace="default", policy=QUICK)
-        assert len(store.endpoints()) == 1
+        kubia = peers("web", namespace="default", policy=QUICK)
+        assert len(kubia.endpoints()) == 1
         # As kubelet and NetworkManager do it: another file under the same name.
         other = tmp_path / "new"
         other.write_text(f"nameserver {second.nameserver}\n# another one\n")
         other.rename(conf)
-        assert eventually(lambda: len(store.refresh().endpoints) == 2)
+        assert eventually(lambda: len(kubia.refresh().endpoints) == 2)
 
 
 # Processes. Each in an interpreter of its own, so that this one's threads are not forked.
@@ -218,7 +349,7 @@ server = cluster.serve().__enter__()
 here = os.getpid()
 atexit.register(lambda: os.getpid() == here and server.__exit__(None, None, None))
 quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
-store = peers(
+kubia = peers(
     "web", namespace="default", resolver=Resolver([server.nameserver]), policy=quick
 )
 
@@ -248,18 +379,18 @@ def test_workers_that_are_forked_before_and_after_the_start_find_peers_and_so_do
 ):
     said = run("""
 warnings.simplefilter("ignore", DeprecationWarning)  # forks among threads: that is the point
-store.start()
-store.endpoints()
+kubia.start()
+kubia.endpoints()
 def work():
-    ok = eventually(lambda: len(store.endpoints()) == 4)
-    ok = ok and store.refresh().state == "live" and store.pick(key="a") is not None
+    ok = eventually(lambda: len(kubia.endpoints()) == 4)
+    ok = ok and kubia.refresh().state == "live" and kubia.pick(key="a") is not None
     background = [t for t in threading.enumerate() if t.name == "headless-discovery"]
     os._exit(0 if ok and len(background) == 1 else 1)
 
 busy = threading.Event()
 def hammer():
     while not busy.is_set():
-        store.endpoints(), store.pick(), store.refresh()
+        kubia.endpoints(), kubia.pick(), kubia.refresh()
 hammers = [threading.Thread(target=hammer) for _ in range(8)]
 for one in hammers:
     one.start()
@@ -274,8 +405,8 @@ codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in childre
 busy.set()
 for one in hammers:
     one.join()
-print(codes, eventually(lambda: len(store.endpoints()) == 4))
-store.close()
+print(codes, eventually(lambda: len(kubia.endpoints()) == 4))
+kubia.close()
 """)
     assert said == "[0, 0, 0, 0, 0, 0] True\n"
 
@@ -300,15 +431,15 @@ print(os.read(read, 4096).decode() != picked)
 
 def test_a_child_picks_though_a_thread_of_its_parent_was_choosing_at_the_fork() -> None:
     said = run("""
-from headless_discovery import RoundRobin, Sticky
+from headless_discovery import RoundRobin
 warnings.simplefilter("ignore", DeprecationWarning)
 codes = []
-for strategy in (RoundRobin(), Sticky()):
+for strategy in [RoundRobin()]:
     shared = peers(
         "web", namespace="default", resolver=Resolver([server.nameserver]), strategy=strategy
     )
     shared.endpoints()
-    with strategy._lock:  # as it is while a thread puts a new set in order
+    with strategy._lock.usable():  # as it is while a thread puts a new set in order
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # it is not inherited
@@ -317,13 +448,13 @@ for strategy in (RoundRobin(), Sticky()):
         codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(codes)
 """)
-    assert said == "[0, 0]\n"
+    assert said == "[0]\n"
 
 
 def test_one_that_was_closed_stays_closed_in_a_child() -> None:
     said = run("""
-store.start()
-store.close()
+kubia.start()
+kubia.close()
 warnings.simplefilter("ignore", DeprecationWarning)
 child = os.fork()
 if child == 0:
@@ -334,20 +465,20 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_one_that_is_never_closed_holds_up_no_exit_and_is_not_complained_of() -> None:
-    run("store.start(); store.endpoints()", "-X", "dev")
+    run("kubia.start(); kubia.endpoints()", "-X", "dev")
 
 
 def test_nor_does_one_in_the_middle_of_a_lookup() -> None:
     run("""
 cluster.fail("timeout")
-store.start()
-eventually(lambda: store._store.under_way)
+kubia.start()
+eventually(lambda: kubia._store.under_way)
 """)
 
 
 def test_what_an_app_does_at_exit_still_finds_peers() -> None:
     said = run("""
-store.start()
-atexit.register(lambda: print(len(store.endpoints())))
+kubia.start()
+atexit.register(lambda: print(len(kubia.endpoints())))
 """)
     assert said == "3\n"

@@ -4,18 +4,19 @@ Random Services on the fake cluster, random failures of random questions; the lo
 with name servers and the reading of bytes are the real ones.
 """
 
+import random
 from collections.abc import Sequence
 
 import attrs
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from headless_discovery._exchange import Traffic
-from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
-from headless_discovery._questions import FAMILIES, Family, Memory, Wanted, lookup
-from headless_discovery._service import ServiceName
-from headless_discovery._steps import carry_out, steps_of
-from headless_discovery._wire import Type
+from headless_discovery import ServiceName
+from headless_discovery._dns.exchange import Learnt, exchange
+from headless_discovery._dns.lookup import lookup
+from headless_discovery._dns.message import Type
+from headless_discovery._dns.wanted import FAMILIES, Family, Memory, Wanted
+from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._failures import FAILURES, Failure
 from headless_discovery.testing._resolver import FakeResolver
@@ -132,14 +133,9 @@ def look(cluster: FakeCluster, wanted: Wanted, memory: Memory, *, tcp: bool = Tr
     if not tcp:
         resolver = FakeResolver(UdpOnly(cluster), domain=cluster.domain)
     clock = cluster.clock
-    steps = steps_of(
-        lookup(wanted, memory),
-        SERVICE,
-        resolver.servers(),
-        resolver.edns,
-        clock.now() + resolver.lifetime,
-    )
-    return carry_out(steps, lambda step: resolver.converse(step, clock, Traffic(), lambda: False))
+    going = lookup(wanted, memory, clock.now(), random.Random(0))
+    steps = exchange(going, SERVICE, resolver.plan(), Learnt(), clock.now)
+    return resolver.run(steps, clock)
 
 
 def truth(published: Sequence[Pod], *, by_port: bool) -> dict[str, tuple[str, ...]]:
@@ -166,6 +162,7 @@ def found_in(outcome: Found) -> dict[str, tuple[str, ...]]:
     bufsize=st.sampled_from([None, 512]),
     broken=faults,
     rounds=st.integers(1, 3),
+    gap=st.sampled_from([0, 5, 70, 400]),
     tcp=st.booleans(),
 )
 def test_with_one_family_it_is_the_whole_set_or_unknown(
@@ -176,6 +173,7 @@ def test_with_one_family_it_is_the_whole_set_or_unknown(
     bufsize: int | None,
     broken: list[Fault],
     rounds: int,
+    gap: int,
     tcp: bool,
 ) -> None:
     cluster = cluster_of(published, ports=ports, bufsize=bufsize)
@@ -186,6 +184,7 @@ def test_with_one_family_it_is_the_whole_set_or_unknown(
         cluster.fail(fault.kind, times=fault.times, qtype=fault.qtype)
     memory = Memory()
     for _ in range(rounds):
+        cluster.clock.advance(gap)
         outcome = look(cluster, Wanted(SERVICE, port=port), memory, tcp=tcp)
         note(f"{outcome}")
         match outcome:
@@ -212,9 +211,10 @@ def test_with_one_family_it_is_the_whole_set_or_unknown(
     family=st.sampled_from(FAMILIES),
     broken=faults,
     rounds=st.integers(1, 3),
+    gap=st.sampled_from([0, 5, 70, 400]),
 )
 def test_with_two_families_nobody_is_made_up_and_no_host_name_left_out(
-    published: list[Pod], family: Family, broken: list[Fault], rounds: int
+    published: list[Pod], family: Family, broken: list[Fault], rounds: int, gap: int
 ) -> None:
     cluster = cluster_of(published, ports=False, bufsize=None)
     ready = truth(published, by_port=False)
@@ -223,8 +223,11 @@ def test_with_two_families_nobody_is_made_up_and_no_host_name_left_out(
         cluster.fail(fault.kind, times=fault.times, qtype=fault.qtype)
     memory = Memory()
     for number in range(rounds + 1):
+        cluster.clock.advance(gap)
         if number == rounds:
             cluster.heal()
+            for _ in published[::4]:  # names are checked in turn, some in each lookup
+                look(cluster, wanted, memory)
         outcome = look(cluster, wanted, memory)
         note(f"{outcome}")
         assert not (number == rounds and isinstance(outcome, Unknown))

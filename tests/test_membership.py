@@ -1,5 +1,6 @@
 """What is believed and when it is asked again, rule by rule, on times that are only numbers."""
 
+import math
 import random
 from collections.abc import Callable
 
@@ -8,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headless_discovery._endpoint import Endpoint, State, difference
-from headless_discovery._errors import LookupFailed, NoEndpoints, NotHeadless
+from headless_discovery import Endpoint, LookupFailed, NoEndpoints, NotHeadless, Policy, State
+from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong, difference
 from headless_discovery._membership import Membership
-from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
-from headless_discovery._policy import Policy
 
 
 class Highest(random.Random):
@@ -59,7 +58,7 @@ def departing(members: Membership) -> str:
 # When it is asked again.
 
 
-@pytest.mark.parametrize(("ttl", "pause"), [(0, 5), (5, 5), (12, 12), (30, 30), (3600, 30)])
+@pytest.mark.parametrize(("ttl", "pause"), [(0, 5), (5, 5), (7, 7), (10, 10), (3600, 10)])
 def test_the_next_lookup_is_due_after_the_ttl_within_bounds(ttl: float, pause: float) -> None:
     members = membership()
     members.learn(found("a", ttl), 0, 1)
@@ -84,8 +83,8 @@ def test_jitter_adds_up_to_a_fifth() -> None:
 @pytest.mark.parametrize(("rng", "share"), [(Lowest(), 0.5), (Highest(), 1)])
 def test_the_second_lookup_of_a_process_comes_earlier(rng: random.Random, share: float) -> None:
     members = membership(rng)
-    members.learn(found("a", 20), 0, 0)
-    assert members.due == 20 * share
+    members.learn(found("a", 8), 0, 0)
+    assert members.due == 8 * share
 
 
 @pytest.mark.parametrize(("ttl", "pause"), [(0, 1), (3, 3), (30, 5)])
@@ -110,18 +109,18 @@ def test_failures_back_off_up_to_a_bound_and_a_success_resets_it() -> None:
     assert members.due == now + 10
 
 
-def test_back_off_is_random_from_the_floor_on() -> None:
-    members = membership(Lowest(), backoff=20)
-    members.learn(UNKNOWN, 0, 0)
-    assert members.due == 1
-    members.learn(UNKNOWN, 1, 1)
-    assert members.due == 2
+def test_backoff_is_random_from_the_floor_on() -> None:
+    members = membership(Lowest())
+    for now in range(4):
+        members.learn(UNKNOWN, now, now)
+        assert members.due == now + 1
 
 
-def test_whoever_is_in_need_passes_over_back_off_but_not_over_the_floor() -> None:
-    members = membership(Highest(), backoff=20, backoff_max=20)
-    members.learn(UNKNOWN, 0, 5)
-    assert members.ask_at(in_need=False) == 25
+def test_a_caller_in_need_passes_over_backoff_but_not_over_the_floor() -> None:
+    members = membership(Highest(), backoff_max=2)
+    for now in (0, 5):
+        members.learn(UNKNOWN, now, now)
+    assert members.ask_at(in_need=False) == 7
     assert members.ask_at(in_need=True) == 6
 
 
@@ -132,6 +131,46 @@ def test_a_failed_connection_makes_the_answer_due_but_not_within_the_floor() -> 
     assert members.due == 1
     members.hurry(0.5)
     assert members.due == 1
+
+
+def test_a_failed_connection_shortens_no_backoff() -> None:
+    members = membership(Highest())
+    members.learn(found("a"), 0, 0)
+    for now in (10, 20, 30):
+        members.learn(UNKNOWN, now, now)
+    assert members.due == 34
+    members.hurry(30.5)
+    assert members.due == 34
+
+
+def test_a_failed_connection_hastens_no_source_that_pushes() -> None:
+    members = membership()
+    members.learn(Found((pod("a"),), math.inf, authoritative=True), 0, 0)
+    members.hurry(10)
+    assert members.due == math.inf
+
+
+def test_an_empty_start_is_asked_again_at_least_as_often_as_anything_else() -> None:
+    members = membership(min_refresh=1, max_refresh=2)
+    members.learn(empty(30), 0, 0)
+    assert members.due == 2
+
+
+def test_a_waiter_asks_when_the_set_can_be_proven_stable() -> None:
+    members = membership()
+    members.learn(found("a", 30), 0, 0)
+    assert members.asks_for_waiter_at(0, at_once=False) == 5
+    assert members.asks_for_waiter_at(5.5, at_once=False) == 5.5, "not at 5, and again at 6"
+    assert members.asks_for_waiter_at(6, at_once=False) == 5, "a second lies between"
+    assert members.asks_for_waiter_at(60, at_once=False) == 5
+
+
+def test_a_waiter_whose_proof_was_a_copy_asks_at_the_usual_pace() -> None:
+    members = membership()
+    members.learn(found("a", 30), 0, 0)
+    members.learn(found("a", 22), 8, 8)
+    assert members.asks_for_waiter_at(8, at_once=False) == 13
+    assert members.asks_for_waiter_at(6, at_once=False) == 13
 
 
 # Additions and moves.
@@ -197,6 +236,152 @@ def test_of_two_addresses_that_appear_together_the_lowest_comes_first() -> None:
     assert members.snapshot.endpoints[0].addresses == ("10.0.0.3", "10.0.0.9", "fd00::1")
 
 
+@pytest.mark.parametrize(("one", "two"), [("10.0.0.1", "fd00::1"), ("fd00::1", "10.0.0.1")])
+def test_an_address_of_the_other_family_comes_last_however_new_it_is(one: str, two: str) -> None:
+    members = membership()
+    members.learn(Found((pod("a", one),), 5), 0, 0)
+    members.learn(Found((pod("a", one, two),), 5), 5, 5)
+    assert members.snapshot.endpoints[0].addresses == (one, two)
+
+
+def test_of_two_addresses_of_version_6_the_one_that_appeared_last_comes_first() -> None:
+    members = membership()
+    members.learn(Found((pod("a", "fd00::1", "10.0.0.1"),), 5), 0, 0)
+    members.learn(Found((pod("a", "fd00::1", "fd00::7", "10.0.0.1"),), 5), 5, 5)
+    assert members.snapshot.endpoints[0].addresses == ("fd00::7", "fd00::1", "10.0.0.1")
+
+
+def test_one_of_two_families_that_moves_changes_no_other() -> None:
+    members, stays = membership(), pod("a", "10.0.0.1")
+    members.learn(Found((stays, pod("b", "10.0.0.2", "fd00::2")), 5), 0, 0)
+    members.learn(Found((stays, pod("b", "10.0.0.7", "fd00::2")), 5), 5, 5)
+    shown = [one.addresses for one in members.snapshot.endpoints]
+    assert shown == [("10.0.0.1",), ("10.0.0.7", "fd00::2")]
+
+
+def test_a_removal_is_confirmed_beside_a_name_with_several_addresses_too() -> None:
+    members, several = membership(), pod("a", "10.0.0.1", "10.0.0.2")
+    members.learn(Found((several, pod("b", "10.0.0.3")), 5), 0, 0)
+    members.learn(Found((several,), 5), 5, 5)
+    assert departing(members) == "b"
+    members.learn(Found((several,), 5), 11, 11)
+    assert departing(members) == ""
+
+
+@pytest.mark.parametrize(("ttl", "confirmed"), [(26, False), (26.1, True)])
+def test_a_copy_that_expires_2_s_later_is_the_same_one_still(ttl: float, confirmed: bool) -> None:
+    members = membership()
+    members.learn(found("ab", 30), 0, 0)
+    members.learn(found("a", 30), 10, 10)  # it expires at 40
+    members.learn(found("a", ttl), 16, 16)
+    assert bool(members.snapshot.departing) is not confirmed
+
+
+# Pods that share a name.
+
+
+def shared(*last: int, ttl: float = 5) -> Found:
+    return Found((pod("a", *(f"10.0.0.{each}" for each in last)),), ttl)
+
+
+def addresses(members: Membership) -> dict[tuple[str, str], str]:
+    return {one.identity: one.address for one in members.snapshot.endpoints}
+
+
+def test_a_name_that_keeps_several_addresses_for_30_s_is_that_of_as_many_pods() -> None:
+    members = membership()
+    for now in (0, 10, 20, 29.9):
+        members.learn(shared(1, 2), now, now)
+        assert addresses(members) == {("a", "http"): "10.0.0.1"}
+    change = members.learn(shared(1, 2), 30, 30)
+    assert [one.addresses for one in members.snapshot.endpoints] == [("10.0.0.1",), ("10.0.0.2",)]
+    assert addresses(members) == {("a", "http"): "10.0.0.1", ("a", "http@10.0.0.2"): "10.0.0.2"}
+    assert change is not None
+    assert [one.address for one in change.added] == ["10.0.0.2"]
+    before = members.snapshot
+    assert members.learn(shared(1, 2), 50, 50) is None
+    assert members.snapshot.endpoints is before.endpoints
+
+
+def test_the_very_same_answer_makes_several_pods_of_a_name_too() -> None:
+    members, same = membership(), shared(1, 2)
+    for now in (0, 10, 20):
+        members.learn(same, now, now)
+    assert len(members.snapshot.endpoints) == 1
+    members.learn(same, 30, 30)
+    assert len(members.snapshot.endpoints) == 2
+
+
+def test_addresses_of_the_other_family_make_no_pods_of_their_own() -> None:
+    members = membership()
+    both = Found((pod("a", "fd00::1", "fd00::2", "10.0.0.1"),), 5)
+    for now in (0, 10, 30):
+        members.learn(both, now, now)
+    assert addresses(members) == {("a", "http"): "fd00::1", ("a", "http@fd00::2"): "fd00::2"}
+
+
+def test_an_endpoint_that_a_slice_lists_with_several_addresses_is_one() -> None:
+    members = membership()
+    both = Found(shared(1, 2).endpoints, math.inf, authoritative=True)
+    for now in (0, 10, 40):
+        members.learn(both, now, now)
+    assert addresses(members) == {("a", "http"): "10.0.0.1"}
+
+
+def test_the_30_s_begin_when_two_of_the_addresses_are_there_that_stay() -> None:
+    members = membership()
+    members.learn(shared(1, 2), 0, 0)
+    for now in (10, 20, 30, 39):
+        members.learn(shared(2, 3), now, now)
+        assert len(members.snapshot.endpoints) == 1
+    members.learn(shared(2, 3), 40, 40)
+    assert len(members.snapshot.endpoints) == 2
+
+
+def test_once_one_was_left_it_takes_30_s_again() -> None:
+    members = membership()
+    for now in (0, 10, 40):
+        members.learn(shared(1, 2), now, now)
+    for now in (50, 60):
+        members.learn(shared(2), now, now)
+    members.learn(shared(2, 3), 70, 70)
+    assert addresses(members) == {("a", "http"): "10.0.0.3"}
+
+
+def test_copies_of_one_answer_do_not_make_several_pods_of_a_name() -> None:
+    members = membership()
+    for now in (0, 10, 20, 31):
+        members.learn(shared(1, 2, ttl=60 - now), now, now)
+    assert len(members.snapshot.endpoints) == 1
+    members.learn(shared(1, 2, ttl=60), 61, 61)
+    assert len(members.snapshot.endpoints) == 2
+
+
+def test_a_pod_made_anew_again_and_again_stays_one() -> None:
+    members = membership()
+    for now in range(0, 100, 10):
+        members.learn(shared(now // 20, now // 20 + 1), now, now)
+    assert len(members.snapshot.endpoints) == 1
+
+
+def test_the_newest_pod_of_a_name_has_its_identity_until_one_is_left() -> None:
+    members = membership()
+    for now in (0, 10, 40):
+        members.learn(shared(1, 2), now, now)
+    members.learn(shared(1, 2, 3), 50, 50)
+    assert addresses(members) == {
+        ("a", "http"): "10.0.0.3",
+        ("a", "http@10.0.0.1"): "10.0.0.1",
+        ("a", "http@10.0.0.2"): "10.0.0.2",
+    }
+    members.learn(shared(1, 2), 60, 60)
+    assert addresses(members) == {("a", "http"): "10.0.0.1", ("a", "http@10.0.0.2"): "10.0.0.2"}
+    assert not members.snapshot.departing, "the next one has taken its place"
+    for now in (70, 76):
+        members.learn(shared(2), now, now)
+    assert addresses(members) == {("a", "http"): "10.0.0.2"}
+
+
 # Removals.
 
 
@@ -210,6 +395,36 @@ def test_a_missing_member_is_departing_until_that_is_confirmed() -> None:
     assert change is not None
     assert [endpoint.name for endpoint in change.removed] == ["b"]
     assert (names(members), departing(members)) == ("a", "")
+
+
+def test_a_removal_is_looked_at_again_after_5_s() -> None:
+    members = membership()
+    members.learn(found("ab", 30), 0, 0)
+    members.learn(found("a", 30), 10, 10)
+    assert members.due == 15
+    members.learn(found("a", 60), 15, 15)
+    assert (departing(members), members.due) == ("", 25)
+
+
+def test_an_answer_that_calls_itself_stale_confirms_nothing() -> None:
+    members, stale = membership(), attrs.evolve(found("a"), stale=True)
+    members.learn(found("ab"), 0, 0)
+    members.learn(found("a"), 10, 10)
+    members.learn(stale, 30, 30)
+    assert departing(members) == "b"
+    members = membership(empty_grace=0)
+    members.learn(found("ab"), 0, 0)
+    for asked in range(5, 60, 5):
+        members.learn(attrs.evolve(empty(), stale=True), asked, asked)
+    assert names(members) == "ab"
+
+
+def test_an_answer_that_is_right_but_for_one_thing_says_so() -> None:
+    members, error = membership(), LookupFailed("AAAA fails")
+    members.learn(attrs.evolve(found("a"), error=error), 0, 0)
+    shown = members.snapshot
+    assert (shown.state, shown.reason, shown.error) == (State.STALE, "AAAA fails", error)
+    assert (shown.ttl, shown.answered_at, names(members)) == (5, 0, "a")
 
 
 def test_an_answer_asked_for_too_soon_confirms_nothing() -> None:
@@ -261,6 +476,23 @@ def test_with_a_ttl_of_0_only_a_much_later_answer_confirms() -> None:
     assert names(members) == "a"
 
 
+def test_a_ttl_of_1_is_a_ttl() -> None:
+    members = membership()
+    members.learn(found("ab", 1), 0, 0)
+    members.learn(found("a", 1), 10, 10)
+    members.learn(found("a", 1), 16, 16)
+    assert names(members) == "a"
+
+
+@pytest.mark.parametrize("before", [1, 5])
+def test_a_ttl_of_0_after_a_longer_one_may_be_the_same_copy(before: float) -> None:
+    members = membership()
+    members.learn(found("ab", 5), 0, 0)
+    members.learn(found("a", before), 10, 10)
+    members.learn(found("a", 0), 45, 45)
+    assert departing(members) == "b"
+
+
 def test_who_returns_is_no_longer_departing_and_that_is_no_change() -> None:
     members = membership()
     members.learn(found("ab"), 0, 0)
@@ -293,8 +525,10 @@ def test_an_unknown_in_between_neither_confirms_nor_resets() -> None:
 
 def test_who_was_last_seen_long_ago_goes_at_once() -> None:
     members = membership()
-    members.learn(found("ab"), 0, 0)
-    members.learn(found("a"), 61, 61)
+    members.learn(found("abc"), 0, 0)
+    members.learn(found("ab"), 60, 60)
+    assert departing(members) == "c", "not that long ago"
+    members.learn(found("a"), 121, 121)
     assert names(members) == "a"
 
 
@@ -309,10 +543,14 @@ def test_empty_answers_are_believed_after_the_grace_and_two_confirmations() -> N
         assert names(members) == "ab"
         assert members.snapshot.state is State.STALE
         assert members.snapshot.reason == "nobody"
+        assert (members.snapshot.ttl, members.snapshot.answered_at) == (5, 0), "of what is shown"
     change = members.learn(empty(), 35, 35)
     assert change is not None
     assert len(change.removed) == 2
+    assert change.snapshot is members.snapshot
     assert members.snapshot.state is State.EMPTY
+    assert (members.snapshot.ttl, members.snapshot.answered_at) == (5, 35)
+    assert members.learn(empty(), 40, 40) is None
 
 
 def test_the_grace_alone_is_not_enough() -> None:
@@ -336,6 +574,8 @@ def test_copies_of_one_empty_answer_confirm_nothing() -> None:
 def test_a_set_that_was_last_confirmed_long_ago_goes_at_the_first_empty_answer() -> None:
     members = membership()
     members.learn(found("ab"), 0, 0)
+    members.learn(empty(), 60, 60)
+    assert names(members) == "ab", "not that long ago"
     members.learn(empty(), 61, 61)
     assert names(members) == ""
 
@@ -361,6 +601,35 @@ def test_on_empty_can_be_never_or_at_once() -> None:
             assert (names(keeping), keeping.snapshot.state) == ("ab", keeping.snapshot.state)
     assert (names(keeping), keeping.snapshot.state) == ("ab", State.STALE)
     assert (names(clearing), clearing.snapshot.state) == ("", State.EMPTY)
+
+
+@pytest.mark.parametrize(
+    ("on_empty", "due", "then"),
+    [("grace", 40, ""), ("keep", math.inf, "ab"), ("clear", math.inf, "")],
+)
+def test_a_source_that_pushes_is_looked_at_again_only_when_the_grace_is_over(
+    on_empty: str, due: float, then: str
+) -> None:
+    members = membership(on_empty=on_empty)
+    members.learn(Found(found("ab").endpoints, math.inf, authoritative=True), 0, 0)
+    unready = Empty(math.inf, NoEndpoints("nobody"), kept=members.snapshot.endpoints)
+    for now in (10, 20):
+        members.learn(unready, now, now)
+        assert members.due == due
+    members.learn(unready, 40, 40)
+    assert (names(members), members.due) == (then, math.inf)
+
+
+def test_those_of_it_that_are_listed_no_more_go_at_once() -> None:
+    members = membership()
+    members.learn(Found(found("abc").endpoints, math.inf, authoritative=True), 0, 0)
+    nobody, (one, two, _) = NoEndpoints("nobody"), members.snapshot.endpoints
+    change = members.learn(Empty(math.inf, nobody, kept=(one, two)), 10, 10)
+    assert change is not None
+    assert [[each.name for each in part] for part in (change.added, change.removed)] == [[], ["c"]]
+    assert change.snapshot is members.snapshot
+    assert (names(members), members.snapshot.state) == ("ab", State.STALE)
+    assert members.learn(Empty(math.inf, nobody, kept=(one, two)), 20, 20) is None
 
 
 @pytest.mark.parametrize("between", [UNKNOWN, Wrong(NotHeadless("a virtual IP"))])
@@ -401,6 +670,7 @@ def test_an_unknown_keeps_everything_and_says_why() -> None:
     assert members.snapshot.state is State.STALE
     assert members.snapshot.error is UNKNOWN.error
     assert members.snapshot.answered_at == 0
+    assert members.snapshot.source == "dns"
 
 
 def test_a_wrong_is_kept_apart_with_its_error() -> None:

@@ -14,11 +14,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headless_discovery._endpoint import Change, Endpoint, Snapshot, State
-from headless_discovery._errors import LookupFailed, NoEndpoints, NotHeadless
+from headless_discovery import (
+    Change,
+    Endpoint,
+    LookupFailed,
+    NoEndpoints,
+    NotHeadless,
+    Policy,
+    Snapshot,
+    State,
+)
+from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._membership import Membership
-from headless_discovery._outcomes import Empty, Found, Outcome, Unknown, Wrong
-from headless_discovery._policy import Policy
 
 START = 1000.0
 STALE_FOR = 60
@@ -289,7 +296,7 @@ class World(RuleBasedStateMachine):
                     "a cached copy confirmed itself"
                 )
                 assert heard.confirms(lacking[0])
-        full = min(max(heard.ttl, 5), 30)
+        full = min(max(heard.ttl, 5), 10)
         least, most = (0.5, 1.0) if self.lookups == 1 else (1.0, 1.2)
         soon = 5 if departing else full * most
         assert within(min(full * least, soon), self.pause, min(full * most, soon))

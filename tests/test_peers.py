@@ -32,6 +32,7 @@ from headless_discovery import (
     State,
     peers,
 )
+from headless_discovery._time.clock import ThreadWaiters
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 
 EXACT = Policy(jitter=0)
@@ -41,8 +42,8 @@ def names(found: Any) -> list[str]:
     return [endpoint.hostname for endpoint in found]
 
 
-def state(store: Peers) -> State:
-    return store.snapshot.state
+def state(kubia: Peers) -> State:
+    return kubia.snapshot.state
 
 
 # Finding.
@@ -56,8 +57,8 @@ def test_making_it_asks_nothing(cluster: FakeCluster, web: FakeService) -> None:
 def test_iterating_finds_the_ready_pods_with_one_question(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", port="http")
-    assert [str(endpoint) for endpoint in store] == [
+    kubia = cluster.peers("web", port="http")
+    assert [str(endpoint) for endpoint in kubia] == [
         "10.244.0.2:8080",
         "10.244.0.3:8080",
         "10.244.0.4:8080",
@@ -70,53 +71,53 @@ def test_iterating_finds_the_ready_pods_with_one_question(
 def test_get_finds_by_full_name_or_host_name_in_any_case(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web")
-    full = store.get("WEB-1.web.default.svc.cluster.local.")
+    kubia = cluster.peers("web")
+    full = kubia.get("WEB-1.web.default.svc.cluster.local.")
     assert full is not None
-    assert full is store.get("web-1")
-    assert store.get("web-9") is None
+    assert full is kubia.get("web-1")
+    assert kubia.get("web-9") is None
 
 
 def test_within_the_ttl_nobody_asks_again(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web")
-    before = store.endpoints()
+    kubia = cluster.peers("web")
+    before = kubia.endpoints()
     for _ in range(100):
-        assert store.endpoints() is before
+        assert kubia.endpoints() is before
     assert len(cluster.queries) == 1
 
 
 def test_after_the_ttl_the_next_call_asks_again(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    store.endpoints()
+    kubia = cluster.peers("web", policy=EXACT)
+    kubia.endpoints()
     cluster.clock.advance(5)
     web.scale(4)
-    assert names(store) == ["web-0", "web-1", "web-2", "web-3"]
+    assert names(kubia) == ["web-0", "web-1", "web-2", "web-3"]
     assert len(cluster.queries) == 2
 
 
 def test_the_snapshot_never_asks(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web")
-    assert state(store) is State.PENDING
-    assert store.snapshot.endpoints == ()
+    kubia = cluster.peers("web")
+    assert state(kubia) is State.PENDING
+    assert kubia.snapshot.endpoints == ()
     assert cluster.queries == ()
 
 
 def test_no_published_pod_is_an_empty_tuple_and_an_error_to_pick(cluster: FakeCluster) -> None:
-    store = cluster.peers("nobody")
-    assert store.endpoints() == ()
-    assert state(store) is State.EMPTY
+    kubia = cluster.peers("nobody")
+    assert kubia.endpoints() == ()
+    assert state(kubia) is State.EMPTY
     with pytest.raises(NoEndpoints, match="publishNotReadyAddresses: true"):
-        store.pick()
+        kubia.pick()
 
 
 def test_when_dns_fails_after_it_named_nobody_both_are_told(cluster: FakeCluster) -> None:
-    store = cluster.peers("nobody")
-    assert store.endpoints() == ()
+    kubia = cluster.peers("nobody")
+    assert kubia.endpoints() == ()
     cluster.fail("servfail")
     cluster.clock.advance(10)
-    assert store.endpoints() == ()
-    with pytest.raises(NoEndpoints, match=r"none in the last answer, and since then: .*SERVFAIL"):
-        store.pick()
+    assert kubia.endpoints() == ()
+    with pytest.raises(NoEndpoints, match=r"(?s)and since then DNS fails.*SERVFAIL"):
+        kubia.pick()
 
 
 def test_what_is_no_headless_service_raises_while_nothing_is_known(cluster: FakeCluster) -> None:
@@ -134,12 +135,12 @@ def test_a_failure_raises_while_nothing_is_known_and_nobody_asks_during_back_off
     cluster: FakeCluster, web: FakeService
 ) -> None:
     cluster.fail("servfail")
-    store = cluster.peers("web")
+    kubia = cluster.peers("web")
     with pytest.raises(LookupFailed, match="SERVFAIL") as first:
-        store.endpoints()
+        kubia.endpoints()
     asked = len(cluster.queries)
     with pytest.raises(LookupFailed, match="SERVFAIL") as second:
-        store.endpoints()
+        kubia.endpoints()
     assert len(cluster.queries) == asked
     assert first.value is not second.value, "each caller has its own copy"
 
@@ -158,69 +159,69 @@ def test_a_silent_name_server_takes_the_lifetime_and_no_longer(cluster: FakeClus
 def test_no_failure_takes_away_what_is_known(
     cluster: FakeCluster, web: FakeService, kind: Any
 ) -> None:
-    store = cluster.peers("web")
-    before = store.endpoints()
+    kubia = cluster.peers("web")
+    before = kubia.endpoints()
     cluster.fail(kind)
     for _ in range(20):
         cluster.clock.advance(7)
-        assert store.endpoints() is before
-    assert state(store) is State.STALE
-    assert store.snapshot.reason
+        assert kubia.endpoints() is before
+    assert state(kubia) is State.STALE
+    assert kubia.snapshot.reason
     cluster.heal()
     cluster.clock.advance(60)
-    assert store.endpoints() is before
-    assert state(store) is State.LIVE
-    assert store.snapshot.reason is None
+    assert kubia.endpoints() is before
+    assert state(kubia) is State.LIVE
+    assert kubia.snapshot.reason is None
 
 
 def test_one_empty_answer_takes_nothing_away_and_many_do(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web")
-    assert len(store.endpoints()) == 3
+    kubia = cluster.peers("web")
+    assert len(kubia.endpoints()) == 3
     for pod in web.pods:
         pod.ready = False
     cluster.clock.advance(7)
-    assert len(store.endpoints()) == 3
-    assert state(store) is State.STALE
+    assert len(kubia.endpoints()) == 3
+    assert state(kubia) is State.STALE
     for _ in range(10):
         cluster.clock.advance(5)
-        store.refresh()
-    assert store.endpoints() == ()
-    assert state(store) is State.EMPTY
+        kubia.refresh()
+    assert kubia.endpoints() == ()
+    assert state(kubia) is State.EMPTY
 
 
 def test_a_pod_that_is_missing_stays_departing_until_that_is_confirmed(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    store.endpoints()
+    kubia = cluster.peers("web", policy=EXACT)
+    kubia.endpoints()
     web.pods[2].delete()
     cluster.clock.advance(5)
-    assert names(store) == ["web-0", "web-1", "web-2"]
-    assert names(store.snapshot.departing) == ["web-2"]
-    assert {store.pick().hostname for _ in range(10)} == {"web-0", "web-1"}
+    assert names(kubia) == ["web-0", "web-1", "web-2"]
+    assert names(kubia.snapshot.departing) == ["web-2"]
+    assert {kubia.pick().hostname for _ in range(10)} == {"web-0", "web-1"}
     cluster.clock.advance(5)
-    assert names(store) == ["web-0", "web-1"]
+    assert names(kubia) == ["web-0", "web-1"]
 
 
 def test_who_stays_is_the_same_object(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    before = store.get("web-0")
+    kubia = cluster.peers("web", policy=EXACT)
+    before = kubia.get("web-0")
     web.scale(4)
     cluster.clock.advance(5)
-    assert store.get("web-0") is before
+    assert kubia.get("web-0") is before
 
 
 def test_a_pod_at_a_new_address_has_moved(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    watching = store.watch()
+    kubia = cluster.peers("web", policy=EXACT)
+    watching = kubia.watch()
     next(watching)
-    old = store.get("web-1")
+    old = kubia.get("web-1")
     web.pods[1].move_to("10.244.9.9")
     change = next(watching)
     assert (change.added, change.removed) == ((), ())
-    assert change.moved == ((old, store.get("web-1")),)
+    assert change.moved == ((old, kubia.get("web-1")),)
     assert change.moved[0][1].address == "10.244.9.9"
 
 
@@ -230,24 +231,26 @@ def test_a_pod_at_a_new_address_has_moved(cluster: FakeCluster, web: FakeService
 def test_refresh_asks_at_once_but_not_within_a_second_of_the_last_answer(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web")
-    store.endpoints()
+    kubia = cluster.peers("web")
+    kubia.endpoints()
     for _ in range(1000):
-        store.refresh()
+        kubia.refresh()
     assert len(cluster.queries) == 1
     cluster.clock.advance(1)
     web.scale(4)
-    assert len(store.refresh().endpoints) == 4
+    assert len(kubia.refresh().endpoints) == 4
     assert len(cluster.queries) == 2
 
 
 def test_refresh_passes_over_back_off(cluster: FakeCluster, web: FakeService) -> None:
-    cluster.fail("servfail", times=1)
-    store = cluster.peers("web", policy=Policy(backoff=20, backoff_max=20))
-    with pytest.raises(LookupFailed):
-        store.refresh()
-    cluster.clock.advance(1)
-    assert store.refresh().state is State.LIVE
+    cluster.fail("servfail")
+    kubia = cluster.peers("web")
+    for _ in range(6):
+        with pytest.raises(LookupFailed):
+            kubia.refresh()
+        cluster.clock.advance(1)
+    cluster.heal()
+    assert kubia.refresh().state is State.LIVE
 
 
 def test_callers_at_the_same_time_share_one_lookup() -> None:
@@ -262,10 +265,10 @@ def test_callers_at_the_same_time_share_one_lookup() -> None:
 
     cluster = Slow()
     cluster.add_service("web", ports=[80]).scale(2)
-    store = cluster.peers("web")
+    kubia = cluster.peers("web")
     found: list[int] = []
     callers = [
-        threading.Thread(target=lambda: found.append(len(store.endpoints()))) for _ in range(64)
+        threading.Thread(target=lambda: found.append(len(kubia.endpoints()))) for _ in range(64)
     ]
     for caller in callers:
         caller.start()
@@ -280,10 +283,10 @@ def test_callers_at_the_same_time_share_one_lookup() -> None:
 
 
 def test_round_robin_is_even_and_a_key_is_sticky(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web")
-    picked = [store.pick().hostname for _ in range(30)]
+    kubia = cluster.peers("web")
+    picked = [kubia.pick().hostname for _ in range(30)]
     assert {picked.count(name) for name in picked} == {10}
-    assert len({store.pick(key="user:42") for _ in range(30)}) == 1
+    assert len({kubia.pick(key="user:42") for _ in range(30)}) == 1
 
 
 def test_a_strategy_of_ones_own_gets_every_call_with_its_key(
@@ -297,38 +300,38 @@ def test_a_strategy_of_ones_own_gets_every_call_with_its_key(
             found: Endpoint = endpoints[0]
             return found
 
-    store = cluster.peers("web", strategy=First())
-    assert store.pick().hostname == store.pick(key="b").hostname == "web-0"
+    kubia = cluster.peers("web", strategy=First())
+    assert kubia.pick().hostname == kubia.pick(key="b").hostname == "web-0"
     assert calls == [None, "b"]
 
 
 def test_departing_ones_are_picked_if_nobody_else_is_left(cluster: FakeCluster) -> None:
     service = cluster.add_service("web", ports=[80])
     service.scale(2)
-    store = cluster.peers("web", policy=EXACT)
-    store.endpoints()
+    kubia = cluster.peers("web", policy=EXACT)
+    kubia.endpoints()
     service.pods[0].delete()
     service.pods[0].delete()
     service.add_pod("10.9.9.9", hostname="late")
     cluster.clock.advance(5)
-    assert store.pick().hostname == "late"
+    assert kubia.pick().hostname == "late"
 
 
 # Self.
 
 
 def test_a_pod_can_leave_itself_out(cluster: FakeCluster, web: FakeService) -> None:
-    store = web.pods[1].peers("web", include_self=False)
-    assert names(store) == ["web-0", "web-2"]
+    kubia = web.pods[1].peers("web", include_self=False)
+    assert names(kubia) == ["web-0", "web-2"]
 
 
 def test_only_self_there_is_live_and_nobody(cluster: FakeCluster) -> None:
     [pod] = cluster.add_service("web", ports=[80]).scale(1)
-    store = pod.peers("web", include_self=False)
-    assert store.endpoints() == ()
-    assert state(store) is State.LIVE
+    kubia = pod.peers("web", include_self=False)
+    assert kubia.endpoints() == ()
+    assert state(kubia) is State.LIVE
     with pytest.raises(NoEndpoints, match="left out"):
-        store.pick()
+        kubia.pick()
 
 
 def test_leaving_self_out_without_knowing_it_is_a_configuration_error(
@@ -369,8 +372,8 @@ def test_on_a_shared_address_the_host_name_tells_who_is_self(cluster: FakeCluste
             return "n-1"
 
     resolver = Named(cluster, domain="cluster.local")
-    store = cluster.peers("n", include_self=False, self_address="10.0.0.1", resolver=resolver)
-    assert names(store) == ["n-0"]
+    kubia = cluster.peers("n", include_self=False, self_address="10.0.0.1", resolver=resolver)
+    assert names(kubia) == ["n-0"]
 
 
 def test_a_pod_that_goes_missing_from_its_own_service_is_warned_of_once(
@@ -378,7 +381,7 @@ def test_a_pod_that_goes_missing_from_its_own_service_is_warned_of_once(
 ) -> None:
     pod = web.pods[1]
     pod.ready = False
-    with pod.peers("web", include_self=False, policy=EXACT) as store:
+    with pod.peers("web", include_self=False, policy=EXACT) as kubia:
         cluster.clock.advance(60)
         assert not caplog.records, "it never was ready"
         pod.ready = True
@@ -389,7 +392,7 @@ def test_a_pod_that_goes_missing_from_its_own_service_is_warned_of_once(
         for ready in (False, True, False, False):
             cluster.clock.advance(20)
             pod.ready = ready
-        assert len(store.endpoints()) == 2
+        assert len(kubia.endpoints()) == 2
     [warning] = caplog.records
     assert "this pod (10.244.0.3) was listed and is no longer" in warning.getMessage()
     assert "readiness probe" in warning.getMessage()
@@ -400,12 +403,12 @@ def test_a_client_on_a_node_of_several_members_is_not_warned_of_one_that_goes(
 ) -> None:
     manifests = on_one_node(3)
     cluster.apply(manifests)
-    with cluster.peers("n", self_address="10.0.0.1", policy=EXACT) as store:
+    with cluster.peers("n", self_address="10.0.0.1", policy=EXACT) as kubia:
         cluster.clock.advance(60)
-        assert names(store) == ["n-0", "n-1", "n-2"]
+        assert names(kubia) == ["n-0", "n-1", "n-2"]
         cluster.delete(manifests[:1])
         cluster.clock.advance(60)
-        assert names(store) == ["n-1", "n-2"]
+        assert names(kubia) == ["n-1", "n-2"]
     assert not caplog.records
 
 
@@ -422,17 +425,17 @@ def test_generations_count_only_changes_that_are_seen_without_self(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     pod = web.pods[1]
-    store = pod.peers("web", include_self=False, policy=EXACT)
-    before = store.refresh()
+    kubia = pod.peers("web", include_self=False, policy=EXACT)
+    before = kubia.refresh()
     pod.ready = False
     for _ in range(4):
         cluster.clock.advance(6)
-        assert store.refresh().endpoints is before.endpoints
-    assert store.snapshot.generation == before.generation == 1
+        assert kubia.refresh().endpoints is before.endpoints
+    assert kubia.snapshot.generation == before.generation == 1
     web.scale(4)
     cluster.clock.advance(6)
-    assert store.refresh().generation == 2
-    assert store.stats.changes == 2
+    assert kubia.refresh().generation == 2
+    assert kubia.stats.changes == 2
 
 
 # Watching.
@@ -441,8 +444,8 @@ def test_generations_count_only_changes_that_are_seen_without_self(
 def test_watch_first_tells_what_is_there_and_then_what_changes(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    watching = store.watch()
+    kubia = cluster.peers("web", policy=EXACT)
+    watching = kubia.watch()
     assert names(next(watching).added) == ["web-0", "web-1", "web-2"]
     web.scale(4)
     assert names(next(watching).added) == ["web-3"]
@@ -452,27 +455,27 @@ def test_watch_first_tells_what_is_there_and_then_what_changes(
 
 def test_watch_waits_for_the_first_known_state(cluster: FakeCluster, web: FakeService) -> None:
     cluster.fail("servfail", times=3)
-    store = cluster.peers("web")
-    assert len(next(store.watch()).added) == 3
+    kubia = cluster.peers("web")
+    assert len(next(kubia.watch()).added) == 3
 
 
 def test_a_slow_reader_gets_one_merged_change(cluster: FakeCluster, web: FakeService) -> None:
-    with cluster.peers("web", policy=EXACT) as store:
-        watching = store.watch()
+    with cluster.peers("web", policy=EXACT) as kubia:
+        watching = kubia.watch()
         next(watching)
         for count in (4, 5, 6):
             web.scale(count)
             cluster.clock.advance(5)
         change = next(watching)
         assert names(change.added) == ["web-3", "web-4", "web-5"]
-        assert change.snapshot is store.snapshot
+        assert change.snapshot is kubia.snapshot
 
 
 def test_watch_ends_when_closed(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web")
-    watching = store.watch()
+    kubia = cluster.peers("web")
+    watching = kubia.watch()
     next(watching)
-    store.close()
+    kubia.close()
     assert list(watching) == []
 
 
@@ -480,9 +483,9 @@ def test_on_change_tells_later_changes_until_it_is_stopped(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     told: list[Change] = []
-    with cluster.peers("web", policy=EXACT) as store:
-        store.endpoints()
-        stop = store.on_change(told.append)
+    with cluster.peers("web", policy=EXACT) as kubia:
+        kubia.endpoints()
+        stop = kubia.on_change(told.append)
         web.scale(4)
         cluster.clock.advance(5)
         assert [names(change.added) for change in told] == [["web-3"]]
@@ -498,7 +501,6 @@ def test_what_is_as_before_again_by_the_time_a_function_is_through_is_not_told(
 ) -> None:
     told: list[Change] = []
     generations: list[int] = []
-    at_once = Policy(jitter=0, confirm_after=0)
 
     def slow(change: Change) -> None:
         told.append(change)
@@ -506,12 +508,12 @@ def test_what_is_as_before_again_by_the_time_a_function_is_through_is_not_told(
             for replicas in (5, 4, 4):
                 web.scale(replicas)
                 cluster.clock.advance(40)
-                generations.append(store.refresh().generation)
+                generations.append(kubia.refresh().generation)
 
-    with cluster.peers("web", policy=at_once) as store:
-        store.start()  # again, which is fine
-        store.endpoints()
-        store.on_change(slow)
+    with cluster.peers("web", policy=Policy(jitter=0)) as kubia:
+        kubia.start()  # again, which is fine
+        kubia.endpoints()
+        kubia.on_change(slow)
         web.scale(4)
         cluster.clock.advance(6)
         cluster.clock.advance(60)
@@ -523,24 +525,24 @@ def test_a_function_that_fails_hurts_nobody_else(
     cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Change] = []
-    with cluster.peers("web", policy=EXACT) as store:
-        store.endpoints()
-        store.on_change(lambda _: 1 / 0)
-        store.on_change(told.append)
+    with cluster.peers("web", policy=EXACT) as kubia:
+        kubia.endpoints()
+        kubia.on_change(lambda _: 1 / 0)
+        kubia.on_change(told.append)
         web.scale(4)
         cluster.clock.advance(5)
     assert len(told) == 1
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_function_may_close_the_store(cluster: FakeCluster, web: FakeService) -> None:
-    with cluster.peers("web", policy=EXACT) as store:
-        store.endpoints()
-        store.on_change(lambda _: store.close())
+def test_a_function_may_close_the_peers(cluster: FakeCluster, web: FakeService) -> None:
+    with cluster.peers("web", policy=EXACT) as kubia:
+        kubia.endpoints()
+        kubia.on_change(lambda _: kubia.close())
         web.scale(4)
         cluster.clock.advance(60)
         with pytest.raises(Closed):
-            store.endpoints()
+            kubia.endpoints()
 
 
 # In the background.
@@ -549,18 +551,18 @@ def test_a_function_may_close_the_store(cluster: FakeCluster, web: FakeService) 
 def test_in_the_background_it_asks_by_itself_and_callers_never_do(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    with cluster.peers("web", policy=EXACT) as store:
-        store.endpoints()
+    with cluster.peers("web", policy=EXACT) as kubia:
+        kubia.endpoints()
         asked = len(cluster.queries)
         cluster.clock.advance(60)
         during = len(cluster.queries)
         assert 11 <= during - asked <= 14
         web.scale(4)
         cluster.clock.advance(5)
-        assert len(store.endpoints()) == 4
+        assert len(kubia.endpoints()) == 4
 
 
-def test_whoever_chooses_looks_at_the_clock_only_if_something_can_grow_old() -> None:
+def test_a_choice_looks_at_the_clock_only_if_something_can_grow_old() -> None:
     class Looked(FakeClock):
         times = 0
 
@@ -568,80 +570,73 @@ def test_whoever_chooses_looks_at_the_clock_only_if_something_can_grow_old() -> 
             self.times += 1
             return super().now()
 
-    def looks(store: Peers) -> int:
+    def looks(kubia: Peers) -> int:
         before = clock.times
-        store.pick(), store.pick(key="a")
+        kubia.pick(), kubia.pick(key="a")
         return clock.times - before
 
-    def looks_of_endpoints(store: Peers) -> int:
+    def looks_of_endpoints(kubia: Peers) -> int:
         before = clock.times
-        store.endpoints()
+        kubia.endpoints()
         return clock.times - before
 
     clock = Looked()
     cluster = FakeCluster(clock=clock)
     cluster.add_service("web").scale(4)
-    store = cluster.peers("web", policy=EXACT)
-    store.pick()
-    assert looks(store) == 2, "it asks by itself when the answer is due"
-    assert looks_of_endpoints(store) == 1
+    kubia = cluster.peers("web", policy=EXACT)
+    kubia.pick()
+    assert looks(kubia) == 2, "it asks by itself when the answer is due"
+    assert looks_of_endpoints(kubia) == 1
     assert looks(Peers.static(["10.0.0.1"], clock=clock)) > 0, "the first choice is made"
-    with store:
+    with kubia:
         clock.advance(60)
-        store.pick()
-        assert looks(store) == looks_of_endpoints(store) == 0
-        for _ in range(3):
-            store.report(store.pick(key="a"), ConnectionRefusedError())
-        assert looks(store) == 2, "somebody is to come back"
-        cluster.fail("timeout")
-        clock.advance(60)
-        store.pick()
-        assert looks(store) == 0
+        kubia.pick()
+        assert looks(kubia) == 2, "its thread may be gone"
     with pytest.raises(Closed):
-        store.pick()
+        kubia.pick()
     fixed = Peers.static(["10.0.0.1"], clock=clock)
     fixed.pick()
-    assert looks(fixed) == looks_of_endpoints(fixed) == 0
+    assert looks(fixed) == 0
     fixed.close()
     with pytest.raises(Closed):
         fixed.pick()
 
 
 def test_in_the_background_an_outage_is_waited_out(cluster: FakeCluster, web: FakeService) -> None:
-    with cluster.peers("web") as store:
-        before = store.endpoints()
+    with cluster.peers("web") as kubia:
+        before = kubia.endpoints()
         cluster.fail("timeout")
         cluster.clock.advance(300)
-        assert store.endpoints() is before
-        assert state(store) is State.STALE
+        assert kubia.endpoints() is before
+        assert state(kubia) is State.STALE
         cluster.heal()
         cluster.clock.advance(60)
-        assert state(store) is State.LIVE
+        assert state(kubia) is State.LIVE
 
 
 # Life.
 
 
 def test_after_close_every_call_raises_closed(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web")
-    store.endpoints()
-    store.close()
-    store.close()
+    kubia = cluster.peers("web")
+    kubia.endpoints()
+    kubia.close()
+    kubia.close()
     calls: list[Callable[[], object]] = [
-        store.endpoints,
-        lambda: list(store),
-        store.refresh,
-        store.pick,
-        store.start,
-        store.watch,
-        lambda: store.get("web-0"),
-        lambda: store.on_change(print),
-        store.__enter__,
+        kubia.endpoints,
+        lambda: list(kubia),
+        kubia.refresh,
+        kubia.pick,
+        kubia.start,
+        kubia.watch,
+        lambda: kubia.get("web-0"),
+        lambda: kubia.on_change(print),
+        kubia.__enter__,
     ]
     for call in calls:
         with pytest.raises(Closed, match="web"):
             call()
-    assert state(store) is State.LIVE, "what was known may still be looked at"
+    assert state(kubia) is State.LIVE, "what was known may still be looked at"
 
 
 @pytest.fixture
@@ -665,8 +660,8 @@ def test_many_starts_and_closes_leave_no_thread_and_no_descriptor(
     gc.collect()  # what earlier tests left must not be counted
     running, descriptors = threads(), len(os.listdir("/proc/self/fd"))
     for _ in range(200):
-        with peers("web", namespace="default", resolver=resolver) as store:
-            assert len(store.endpoints()) == 3
+        with peers("web", namespace="default", resolver=resolver) as kubia:
+            assert len(kubia.endpoints()) == 3
     assert threads() <= running
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
@@ -675,21 +670,21 @@ def test_close_during_a_lookup_returns_soon() -> None:
     cluster = FakeCluster()
     cluster.fail("timeout")
     with cluster.serve() as server:
-        store = peers("web", namespace="default", resolver=Resolver([server.nameserver]))
+        kubia = peers("web", namespace="default", resolver=Resolver([server.nameserver]))
         raised: list[Exception] = []
 
         def call() -> None:
             try:
-                store.endpoints()
+                kubia.endpoints()
             except Closed as error:
                 raised.append(error)
 
         caller = threading.Thread(target=call)
         caller.start()
-        while not store._store.under_way:
+        while not kubia._store.under_way:
             time.sleep(0.001)
         began = time.monotonic()
-        store.close()
+        kubia.close()
         caller.join(5)
         assert time.monotonic() - began < 4, "it did not wait for the lookup's 5 s"
         assert len(raised) == 1
@@ -701,12 +696,12 @@ def test_in_the_background_changes_are_told_in_real_time(
     service, resolver = real
     quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
     told = threading.Event()
-    with peers("web", namespace="default", resolver=resolver, policy=quick) as store:
-        store.endpoints()
-        store.on_change(lambda _: told.set())
+    with peers("web", namespace="default", resolver=resolver, policy=quick) as kubia:
+        kubia.endpoints()
+        kubia.on_change(lambda _: told.set())
         service.scale(4)
         assert told.wait(5)
-        assert len(store.endpoints()) == 4
+        assert len(kubia.endpoints()) == 4
 
 
 def test_one_that_was_started_and_forgotten_is_a_resource_warning(
@@ -714,10 +709,10 @@ def test_one_that_was_started_and_forgotten_is_a_resource_warning(
 ) -> None:
     _, resolver = real
     running = threads()
-    store = peers("web", namespace="default", resolver=resolver)
-    store.start()
+    kubia = peers("web", namespace="default", resolver=resolver)
+    kubia.start()
     with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - both are its end
-        del store
+        del kubia
         gc.collect()
     until = time.monotonic() + 5
     while threads() > running and time.monotonic() < until:
@@ -728,8 +723,8 @@ def test_one_that_was_started_and_forgotten_is_a_resource_warning(
 def test_a_forked_child_goes_on_by_itself(real: tuple[FakeService, Resolver]) -> None:
     service, resolver = real
     quick = Policy(min_refresh=0.05, max_refresh=0.05, refresh_floor=0.01)
-    with peers("web", namespace="default", resolver=resolver, policy=quick) as store:
-        store.endpoints()
+    with peers("web", namespace="default", resolver=resolver, policy=quick) as kubia:
+        kubia.endpoints()
         read, write = os.pipe()
         with warnings.catch_warnings():
             # Python 3.12 and later warn of forks among threads: that is what is tried here.
@@ -738,9 +733,9 @@ def test_a_forked_child_goes_on_by_itself(real: tuple[FakeService, Resolver]) ->
         if child == 0:  # pragma: no cover - another process
             os.read(read, 1)
             until = time.monotonic() + 5
-            while len(store.endpoints()) != 4 and time.monotonic() < until:
+            while len(kubia.endpoints()) != 4 and time.monotonic() < until:
                 time.sleep(0.01)
-            os._exit(len(store.endpoints()))
+            os._exit(len(kubia.endpoints()))
         service.scale(4)
         os.write(write, b".")
         _, status = os.waitpid(child, 0)
@@ -754,32 +749,36 @@ def test_states_are_logged_once_each_with_their_reason(
     cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="headless_discovery")
-    with cluster.peers("web", policy=EXACT) as store:
-        store.endpoints()
+    with cluster.peers("web", policy=EXACT) as kubia:
+        kubia.endpoints()
         cluster.clock.advance(60)
         cluster.fail("servfail")
         cluster.clock.advance(60)
         cluster.heal()
         cluster.clock.advance(60)
     said = [record.getMessage() for record in caplog.records]
-    assert [line.split(" is ")[1].split(":")[0] for line in said] == ["live", "stale", "live"]
+    assert [line.split(" is ")[1].split(":")[0] for line in said] == [
+        "live",
+        "stale",
+        "live after 64.5 s",
+    ]
     assert "SERVFAIL" in said[1]
 
 
 def test_stats_are_plain_numbers(cluster: FakeCluster, web: FakeService) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    store.endpoints()
+    kubia = cluster.peers("web", policy=EXACT)
+    kubia.endpoints()
     began = cluster.clock.now()
     cluster.clock.advance(5)
     web.scale(4)
-    store.endpoints()
+    kubia.endpoints()
     cluster.clock.advance(5)
     cluster.fail("servfail")
-    store.endpoints()
-    stats = store.stats
+    kubia.endpoints()
+    stats = kubia.stats
     assert (stats.lookups, stats.found, stats.unknown) == (3, 2, 1)
     assert (stats.empty, stats.wrong) == (0, 0)
-    assert (stats.queries_udp, stats.queries_tcp) == (3, 0)
+    assert (stats.queries_udp, stats.queries_tcp) == (4, 0)  # SERVFAIL: once more without EDNS
     assert (stats.changes, stats.endpoints, stats.state) == (2, 4, State.STALE)
     assert stats.state_since == cluster.clock.now() > began
 
@@ -787,12 +786,12 @@ def test_stats_are_plain_numbers(cluster: FakeCluster, web: FakeService) -> None
 def test_its_repr_tells_what_a_debugger_wants_to_know(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", port="http")
-    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 0, pending>"
-    store.endpoints()
-    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, live>"
-    store.close()
-    assert repr(store) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, closed>"
+    kubia = cluster.peers("web", port="http")
+    assert repr(kubia) == "<Peers of _http._tcp.web.default.svc.cluster.local: 0, pending>"
+    kubia.endpoints()
+    assert repr(kubia) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, live>"
+    kubia.close()
+    assert repr(kubia) == "<Peers of _http._tcp.web.default.svc.cluster.local: 3, closed>"
 
 
 # Arguments.
@@ -802,7 +801,7 @@ def test_its_repr_tells_what_a_debugger_wants_to_know(
     ("arguments", "says"),
     [
         ({"port": 0}, "port"),
-        ({"port": "80"}, "port"),
+        ({"port": "_http"}, "port"),
         ({"port": True}, "port"),
         ({"protocol": "quic"}, "protocol"),
         ({"family": "ipv5"}, "family"),
@@ -828,15 +827,48 @@ def test_a_wrong_argument_is_an_error_at_once_that_names_it(
 
 
 def test_a_fixed_list_needs_no_dns() -> None:
-    store = Peers.static(["10.0.0.2:8080", "[fd00::1]:80", "10.0.0.1"], clock=FakeClock())
-    assert [str(endpoint) for endpoint in store] == ["10.0.0.1", "10.0.0.2:8080", "[fd00::1]:80"]
-    assert store.refresh() is store.snapshot
-    assert state(store) is State.LIVE
-    assert next(store.watch()).added == store.endpoints()
-    store.start()
-    assert store.pick() in store.endpoints()
-    assert repr(store) == "<Peers of a fixed list: 3, live>"
-    store.close()
+    kubia = Peers.static(["10.0.0.2:8080", "[fd00::1]:80", "10.0.0.1"], clock=FakeClock())
+    assert [str(endpoint) for endpoint in kubia] == ["10.0.0.1", "10.0.0.2:8080", "[fd00::1]:80"]
+    assert kubia.refresh() is kubia.snapshot
+    assert state(kubia) is State.LIVE
+    assert next(kubia.watch()).added == kubia.endpoints()
+    kubia.start()
+    assert kubia.pick() in kubia.endpoints()
+    assert repr(kubia) == "<Peers of a fixed list: 3, live>"
+    assert (kubia.snapshot.source, kubia.stats.source) == ("static", "static")
+    kubia.close()
+
+
+def test_a_fixed_list_can_be_replaced() -> None:
+    clock = FakeClock()
+    kubia = Peers.static(["10.0.0.1:80", "10.0.0.2:80"], clock=clock)
+    told: list[Change] = []
+    kubia.on_change(told.append)
+    first = kubia.endpoints()
+    kubia.update(["10.0.0.2:80", "10.0.0.3:80"])
+    assert [str(endpoint) for endpoint in kubia] == ["10.0.0.2:80", "10.0.0.3:80"]
+    assert kubia.endpoints()[0] is first[1], "the same object"
+    assert {str(kubia.pick()) for _ in range(4)} == {"10.0.0.2:80", "10.0.0.3:80"}
+    [change] = told
+    assert ([str(one) for one in change.added], [str(one) for one in change.removed]) == (
+        ["10.0.0.3:80"],
+        ["10.0.0.1:80"],
+    )
+    kubia.update([])
+    assert (kubia.endpoints(), state(kubia)) == ((), State.EMPTY)
+    with pytest.raises(ConfigurationError, match="update is for a fixed list"):
+        FakeCluster().peers("web").update([])
+    kubia.close()
+    with pytest.raises(Closed):
+        kubia.update([])
+
+
+def test_a_name_that_several_have_is_an_error_that_names_them() -> None:
+    fixed = Peers.static(["10.0.0.1:80", "10.0.0.1:81"])
+    with pytest.raises(ConfigurationError, match=r"10\.0\.0\.1:80.*10\.0\.0\.1:81"):
+        fixed.get("10.0.0.1")
+    assert fixed.get("10.0.0.2") is None
+    assert fixed.get("10") is None, "an address has no labels"
 
 
 def test_a_fixed_list_of_nobody_has_nobody_to_pick() -> None:
@@ -856,8 +888,8 @@ def test_a_fixed_list_of_anything_else_is_an_error(wrong: Any) -> None:
 def test_the_public_names_are_those_promised() -> None:
     assert sorted(headless_discovery.__all__) == headless_discovery.__all__
     public = {name for name in vars(headless_discovery) if not name.startswith("_")}
-    modules = {"testing", "aio"}
-    assert public - modules == set(headless_discovery.__all__)
+    modules = {"testing", "aio", "kubernetes", "integrations"}
+    assert public - modules == set(headless_discovery.__all__) - {"__version__"}
 
 
 def test_importing_it_loads_neither_asyncio_nor_an_extra() -> None:
@@ -872,7 +904,7 @@ def test_importing_it_loads_neither_asyncio_nor_an_extra() -> None:
 
 def test_what_the_clock_does_in_the_background_may_wait_for_its_own_end() -> None:
     class Work:
-        guard = threading.Condition()
+        waiters = ThreadWaiters()
         turns = 0
         ended = threading.Event()
 
@@ -881,20 +913,17 @@ def test_what_the_clock_does_in_the_background_may_wait_for_its_own_end() -> Non
 
         def turn(self) -> None:
             self.turns += 1
-            self.join()
+            background.join()
             self.ended.set()
 
-        def begin(self) -> None: ...
-        def end(self) -> None: ...
-        def foretell(self, step: Any) -> Any: ...
-
-        join: Callable[[], None]
+        def paced(self) -> Iterator[float]:
+            return iter(())
 
     work = Work()
-    with work.guard:
-        work.join = Clock().start(work)
+    background = Clock().background(work)
+    background.start()
     assert work.ended.wait(20)
-    work.join()
+    background.join()
 
 
 def test_the_real_clock_goes_on() -> None:
@@ -923,8 +952,8 @@ def test_a_pods_own_addresses_come_from_its_environment(
     _, resolver = real
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    store = peers("web", namespace="default", resolver=resolver, include_self=False)
-    assert names(store) == addresses
+    kubia = peers("web", namespace="default", resolver=resolver, include_self=False)
+    assert names(kubia) == addresses
 
 
 def test_an_environment_that_is_no_address_is_a_configuration_error(
@@ -947,21 +976,21 @@ def test_without_a_name_server_the_first_call_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.delenv("HEADLESS_DISCOVERY_NAMESERVER", raising=False)
-    monkeypatch.setattr("headless_discovery._transport.RESOLV_CONF", tmp_path / "none")
-    store = peers("web", namespace="default")
+    monkeypatch.setattr("headless_discovery._dns.resolver.RESOLV_CONF", tmp_path / "none")
+    kubia = peers("web", namespace="default")
     with pytest.raises(ConfigurationError, match="no name server"):
-        store.endpoints()
+        kubia.endpoints()
 
 
 def test_a_real_resolver_runs_on_a_fake_clock_too(real: tuple[FakeService, Resolver]) -> None:
     service, resolver = real
     clock = FakeClock()
-    with peers("web", namespace="default", resolver=resolver, clock=clock, policy=EXACT) as store:
+    with peers("web", namespace="default", resolver=resolver, clock=clock, policy=EXACT) as kubia:
         clock.advance(1)
-        assert len(store.snapshot.endpoints) == 3
+        assert len(kubia.snapshot.endpoints) == 3
         service.scale(4)
         clock.advance(5)
-        assert len(store.snapshot.endpoints) == 4
+        assert len(kubia.snapshot.endpoints) == 4
 
 
 # Placing.
@@ -970,12 +999,12 @@ def test_a_real_resolver_runs_on_a_fake_clock_too(real: tuple[FakeService, Resol
 def test_ranked_gives_a_keys_owners_in_order_with_self_among_them(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = web.pods[0].peers("web", include_self=False)
-    ranked = store.ranked("user:1", 9)
+    kubia = web.pods[0].peers("web", include_self=False)
+    ranked = kubia.ranked("user:1", 9)
     assert sorted(names(ranked)) == ["web-0", "web-1", "web-2"]
     assert cluster.peers("web").pick(key="user:1") == ranked[0]
-    assert store.ranked("user:1", 2) == ranked[:2]
-    assert store.ranked("user:1", 0) == ()
+    assert kubia.ranked("user:1", 2) == ranked[:2]
+    assert kubia.ranked("user:1", 0) == ()
     assert cluster.peers("nobody").ranked("user:1", 1) == ()
 
 
@@ -990,8 +1019,8 @@ def test_a_number_of_owners_that_is_none_is_an_error(
 def test_watching_without_a_background_sleeps_through_quiet_times(
     cluster: FakeCluster, web: FakeService
 ) -> None:
-    store = cluster.peers("web", policy=EXACT)
-    watching = store.watch()
+    kubia = cluster.peers("web", policy=EXACT)
+    watching = kubia.watch()
     next(watching)
     cluster.clock.call_at(cluster.clock.now() + 62, lambda: _scale(web, 4))
     assert names(next(watching).added) == ["web-3"]

@@ -1,5 +1,14 @@
-"""One call on another peer when the first fails: with the clients that people use.
+"""How to call a pod with the clients that people use; each can be copied.
 
-Each says by ``on=`` which of its library's errors mean that the peer was not reached. Where the
-default is right, nothing is said. The Host header, and with TLS the server name, stay the pod's.
+The Service is called ``web``. Reads go on to another pod after any failure of the connection, since
+they may arrive twice; what must not arrive twice goes on only where the pod was never reached.
 """
+
+from headless_discovery import Endpoint
+
+SERVICE = "web"
+
+
+def host(peer: Endpoint) -> str:
+    """What goes into ``Host``: without the port, many frameworks redirect to port 80."""
+    return SERVICE if peer.port is None else f"{SERVICE}:{peer.port}"

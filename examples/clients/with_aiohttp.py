@@ -1,58 +1,27 @@
-"""aiohttp: URLs name the pod, and a resolver knows its address; so Host and SNI are the pod's.
+"""aiohttp: a middleware that sends each request for the Service to one of its pods.
 
-`aiohttp.ClientConnectionError` is every way not to reach a server, a connection lost included; an
-HTTP status is a `ClientResponseError`, which is none.
+aiohttp sends idempotent requests a second time when the server closes the connection before it
+answers. That cannot be switched off; a POST is never sent twice.
 """
 
-import socket
-
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from headless_discovery import Endpoint, aio
+from headless_discovery import aio
+from headless_discovery.integrations.aiohttp import PeersMiddleware
 
-
-class PeerResolver(AbstractResolver):
-    """Knows the addresses of the pods; asks no DNS of its own."""
-
-    def __init__(self, store: aio.Peers) -> None:
-        self._store = store
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - aiohttp has it
-    ) -> list[ResolveResult]:
-        """Called by aiohttp."""
-        peer = self._store.get(host)
-        if peer is None:
-            raise OSError(f"{host} is no pod of {self._store}")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in peer.addresses
-        ]
-
-    async def close(self) -> None:
-        """There is nothing to close."""
+from . import SERVICE
 
 
-async def fetch(store: aio.Peers, path: str, key: str | None = None) -> str:
-    connector = aiohttp.TCPConnector(resolver=PeerResolver(store))
-    timeout = aiohttp.ClientTimeout(total=2)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+def session(web: aio.Peers) -> aiohttp.ClientSession:
+    """Made once, for all requests; other hosts than the Service are called as usual."""
+    return aiohttp.ClientSession(
+        base_url=f"http://{SERVICE}",
+        middlewares=[PeersMiddleware(web, key=lambda request: request.headers.get("X-Session"))],
+        timeout=aiohttp.ClientTimeout(total=2),
+        raise_for_status=True,
+    )
 
-        async def ask(peer: Endpoint) -> str:
-            url = f"http://{peer.name}:{peer.port}{path}"
-            async with session.get(url, raise_for_status=True) as reply:
-                return await reply.text()
 
-        failures = (aiohttp.ClientConnectionError, TimeoutError)
-        return await store.call(ask, key=key, on=failures)
+async def fetch(web: aio.Peers, path: str, key: str) -> str:
+    async with session(web) as http, http.get(path, headers={"X-Session": key}) as reply:
+        return await reply.text()

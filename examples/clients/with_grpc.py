@@ -1,38 +1,64 @@
-"""grpcio: ``UNAVAILABLE`` says that the peer was not reached; any other code is an answer."""
+"""grpcio: a channel for each pod, closed after the pod left and its last call ended.
 
-from collections.abc import Iterable
+gRPC raises UNAVAILABLE both when the pod was not reached and when a handler returns it, so nothing
+is repeated unless the call says ``idempotent=True``. gRPC's own retries are off.
+"""
 
 import grpc
 
-from headless_discovery import Endpoint, Peers
+from headless_discovery import Clients, Endpoint, Peers, aio
+
+OPTIONS = (("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0))
+SERVER_NAME = "web.default.svc.cluster.local"
+"""The name in the certificate, since the target is an address."""
 
 
-def unavailable(error: Exception) -> bool:
-    """What a failure is: for ``on=``."""
-    return (
-        isinstance(error, grpc.RpcError)
-        and isinstance(error, grpc.Call)
-        and error.code() is grpc.StatusCode.UNAVAILABLE
+def channels(web: Peers) -> Clients[grpc.Channel]:
+    """For a ``with`` statement that lasts as long as the program."""
+    return web.clients(lambda peer: grpc.insecure_channel(str(peer), options=OPTIONS))
+
+
+def secure_channels(web: Peers, credentials: grpc.ChannelCredentials) -> Clients[grpc.Channel]:
+    """The same with TLS."""
+    options = (
+        *OPTIONS,
+        ("grpc.ssl_target_name_override", SERVER_NAME),
+        ("grpc.default_authority", SERVER_NAME),
     )
+    return web.clients(lambda peer: grpc.secure_channel(str(peer), credentials, options=options))
 
 
-def target(endpoints: Iterable[Endpoint]) -> str:
-    """All peers in one channel, among which grpc balances: ``ipv4:10.0.0.1:80,10.0.0.2:80``.
-
-    For a channel with ``{"loadBalancingConfig": [{"round_robin": {}}]}``; make a new one when
-    `Peers.watch` tells of a change.
-    """
-    listed = list(endpoints)
-    family = "ipv6" if ":" in listed[0].address else "ipv4"
-    return f"{family}:{','.join(map(str, listed))}"
+def async_channels(web: aio.Peers) -> aio.Clients[grpc.aio.Channel]:
+    """For an ``async with`` statement that lasts as long as the program."""
+    return web.clients(lambda peer: grpc.aio.insecure_channel(str(peer), options=OPTIONS))
 
 
-def fetch(store: Peers, method: str, key: str | None = None) -> str:
+def read(web: Peers, kept: Clients[grpc.Channel], method: str, key: str | None = None) -> str:
+    """A call that may arrive twice; with generated code: ``StateStub(channel).Get(request)``."""
+
     def ask(peer: Endpoint) -> str:
-        # With TLS, ("grpc.ssl_target_name_override", peer.name) as well.
-        options = (("grpc.default_authority", peer.name), ("grpc.enable_http_proxy", 0))
-        with grpc.insecure_channel(str(peer), options=options) as channel:
+        with kept.use_of(peer) as channel:
             call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
-            return call(b"", timeout=5).decode()
+            return call(b"", timeout=2).decode()
 
-    return store.call(ask, key=key, on=unavailable)
+    return web.call(ask, key=key, idempotent=True)
+
+
+def write(kept: Clients[grpc.Channel], method: str, request: bytes) -> str:
+    """A call that must not arrive twice: one pod, and no other."""
+    with kept.use() as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+        return call(request, timeout=2).decode()
+
+
+async def read_async(
+    web: aio.Peers, kept: aio.Clients[grpc.aio.Channel], method: str, key: str | None = None
+) -> str:
+    """As `read`."""
+
+    async def ask(peer: Endpoint) -> str:
+        async with kept.use_of(peer) as channel:
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+            return (await call(b"", timeout=2)).decode()
+
+    return await web.call(ask, key=key, idempotent=True)

@@ -1,52 +1,44 @@
-"""httpx: a transport that finds a peer for each request.
+"""httpx2: a transport that sends each request for the Service to one of its pods.
 
-`httpx.TransportError` is every way not to get an answer. The default of ``on`` knows all of them
-but a server that hangs up in the middle, which has no connection error behind it.
+For httpx write ``httpx`` for ``httpx2`` throughout: `headless_discovery.integrations.httpx` is the
+same.
 """
 
-import httpx
+import httpx2
 
-from headless_discovery import Endpoint, Peers
+from headless_discovery import Peers, aio
+from headless_discovery.integrations.httpx2 import AsyncPeersTransport, PeersTransport
 
-
-class PeerTransport(httpx.BaseTransport):
-    """Sends each request to a peer, whatever host its URL names; ``extensions["key"]`` is its key.
-
-    A request that is sent again must have a body that can be read again, as bytes can.
-    """
-
-    def __init__(self, store: Peers) -> None:
-        self._store = store
-        self._inner = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Called by httpx."""
-
-        def ask(peer: Endpoint) -> httpx.Response:
-            return self._inner.handle_request(addressed(request, peer))
-
-        key = request.extensions.get("key")
-        return self._store.call(ask, key=key, on=httpx.TransportError)
-
-    def close(self) -> None:
-        """Called by httpx."""
-        self._inner.close()
+from . import SERVICE
 
 
-def addressed(request: httpx.Request, peer: Endpoint) -> httpx.Request:
-    """The request as it goes to the peer: its address in the URL, its name in Host and SNI."""
-    headers = request.headers.copy()
-    headers["Host"] = peer.name
-    return httpx.Request(
-        request.method,
-        request.url.copy_with(host=peer.address, port=peer.port),
-        headers=headers,
-        stream=request.stream,
-        extensions={**request.extensions, "sni_hostname": peer.name},
+def key_of(request: httpx2.Request) -> str | None:
+    """Requests of one session go to one pod."""
+    return request.headers.get("X-Session")
+
+
+def client(web: Peers) -> httpx2.Client:
+    """Made once, for all requests; other hosts than the Service are called as usual."""
+    transport = PeersTransport(web, key=key_of)
+    return httpx2.Client(
+        base_url=f"http://{SERVICE}", mounts={f"all://{SERVICE}": transport}, timeout=2
     )
 
 
-def fetch(store: Peers, path: str, key: str | None = None) -> str:
-    with httpx.Client(transport=PeerTransport(store), timeout=2) as client:
-        reply = client.get(f"http://any{path}", extensions={"key": key})
+def async_client(web: aio.Peers) -> httpx2.AsyncClient:
+    """The same for asyncio and trio."""
+    transport = AsyncPeersTransport(web, key=key_of)
+    return httpx2.AsyncClient(
+        base_url=f"http://{SERVICE}", mounts={f"all://{SERVICE}": transport}, timeout=2
+    )
+
+
+def fetch(web: Peers, path: str, session: str) -> str:
+    with client(web) as http:
+        return http.get(path, headers={"X-Session": session}).raise_for_status().text
+
+
+async def fetch_async(web: aio.Peers, path: str, session: str) -> str:
+    async with async_client(web) as http:
+        reply = await http.get(path, headers={"X-Session": session})
         return reply.raise_for_status().text

@@ -1,4 +1,8 @@
-"""A plain asyncio stream: the default of ``on``, and a peer that hangs up before it answered."""
+"""A plain asyncio stream: one line is sent, one comes back.
+
+A pod that hangs up before it answered raises `asyncio.IncompleteReadError`, an `EOFError`, which
+the library cannot tell from one of the program's own: ``on=`` says that it leads on.
+"""
 
 import asyncio
 
@@ -6,12 +10,13 @@ from headless_discovery import Endpoint, aio, connection_failed
 
 
 def failed(error: Exception) -> bool:
-    """What a failure is: for ``on=``."""
+    """The line may be sent again after this error."""
     return connection_failed(error) or isinstance(error, asyncio.IncompleteReadError)
 
 
-async def fetch(store: aio.Peers, line: str, key: str | None = None) -> str:
+async def fetch(web: aio.Peers, line: str, key: str | None = None) -> str:
     async def ask(peer: Endpoint) -> str:
+        # The time-out is in here: one around the call would not be held against the pod.
         async with asyncio.timeout(2):
             reader, writer = await asyncio.open_connection(peer.address, peer.port)
             try:
@@ -21,4 +26,4 @@ async def fetch(store: aio.Peers, line: str, key: str | None = None) -> str:
                 writer.close()
             return reply.decode().strip()
 
-    return await store.call(ask, key=key, on=failed)
+    return await web.call(ask, key=key, on=failed)

@@ -27,11 +27,17 @@ async def serve() -> None:
     port = int(os.environ.get("GOSSIP_PORT", "8080"))
     folder = Path(os.environ.get("GOSSIP_DATA", "."))
     clock, rng = Clock(), random.Random()
-    async with aiohttp.ClientSession() as session:
+    # No node compresses what it sends: what unpacks to more than came is no node's.
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
         node = Node(
             os.environ.get("POD_NAME") or socket.gethostname(),
             # The library reads $POD_NAMESPACE and $POD_IPS: so it knows which peer is itself.
-            peers(os.environ.get("GOSSIP_SERVICE", "gossip"), port="http", include_self=False),
+            peers(
+                os.environ.get("GOSSIP_SERVICE", "gossip"),
+                port="http",
+                include_self=False,
+                source=os.environ.get("GOSSIP_SOURCE", "dns"),  # type: ignore[arg-type] # which checks it
+            ),
             HTTPTransport(session),
             Journal(folder / "entries.jsonl"),
             clock=clock,

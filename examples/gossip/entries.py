@@ -12,8 +12,9 @@ forget what it holds, since to lose a write is worse than to see a deleted one a
 import functools
 import hashlib
 import operator
+import reprlib
 from collections.abc import Iterable, Iterator
-from math import isfinite
+from math import inf
 from typing import Self
 
 import attrs
@@ -25,7 +26,9 @@ MAX_KEY = 512
 """Bytes of UTF-8; and of a value:"""
 MAX_VALUE = 65_536
 MAX_VERSION = 2**53
-"""So that no message can push the clock to where it cannot go on."""
+"""No version is as high, whatever a message says: numbers in JSON are exact up to here."""
+_ROOM = 2**32
+_WRITES_A_SECOND = 1_000_000
 
 Stamp = tuple[int, str]
 """Version, then the writer's name: equal for one write alone."""
@@ -55,17 +58,19 @@ class Entry:
     def from_json(cls, row: object) -> Self:
         """Raises `ValueError` for anything that no node writes."""
         match row:
-            case [str(key), str(value), int(version), str(writer), None]:
-                entry = cls(key, value, version, writer)
-            case [str(key), None, int(version), str(writer), int() | float() as deleted_at]:
-                entry = cls(key, None, version, writer, float(deleted_at))
+            case [str(key), str(value), version, str(writer), None]:
+                deleted_at = None
+            case [str(key), None as value, version, str(writer), int() | float() as deleted_at]:
+                # Compared first: not every number has a place among the floats.
+                if isinstance(deleted_at, bool) or not 0 <= deleted_at < MAX_VERSION:
+                    raise ValueError(f"nothing was deleted at {reprlib.repr(deleted_at)}")
+                deleted_at = float(deleted_at)
             case _:
-                raise ValueError(f"not an entry: {str(row)[:100]}")
-        check(key, entry.value)
-        stamped = type(version) is int and 0 < version < MAX_VERSION
-        if not stamped or len(writer.encode()) > MAX_KEY or not isfinite(entry.deleted_at or 0):
-            raise ValueError(f"no node stamps like this: {version!r}, {writer[:50]!r}")
-        return entry
+                raise ValueError(f"not an entry: {reprlib.repr(row)}")
+        check(key, value)
+        if len(writer.encode()) > MAX_KEY:
+            raise ValueError(f"no node is called {writer[:50]!r}...")
+        return cls(key, value, check_version(version), writer, deleted_at)
 
 
 def check(key: str, value: str | None) -> None:
@@ -73,6 +78,23 @@ def check(key: str, value: str | None) -> None:
     for text, limit in ((key, MAX_KEY), (value or "", MAX_VALUE)):
         if len(text.encode()) > limit:
             raise ValueError(f"{text[:40]!r}... has more than {limit} bytes")
+
+
+def check_version(version: object) -> int:
+    """Raises `ValueError` for what no node stamps."""
+    if type(version) is not int or not 0 < version < MAX_VERSION:
+        raise ValueError(f"no node stamps like this: {reprlib.repr(version)}")
+    return version
+
+
+def highest(now: float = inf) -> float:
+    """The highest version that can be true at a time: no cluster writes faster than this.
+
+    A version above it is no node's, or the clock of its node is wrong. If it were believed, the
+    next write would have to be higher still, and one message could bring all nodes to the last
+    version that there is. What is refused here is true a moment later, at any rate.
+    """
+    return min(_ROOM + _WRITES_A_SECOND * max(now, 0), MAX_VERSION - _ROOM)
 
 
 def differing(one: str, other: str) -> list[int]:
@@ -96,7 +118,7 @@ class Map:
         self._buckets: list[dict[str, Entry]] = [{} for _ in range(BUCKETS)]
         self._fingerprints = [0] * BUCKETS
         self.version = 0
-        """The highest seen; it outlives what carried it."""
+        """The highest seen or given out; it outlives what carried it."""
         self.merge(entries)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -116,17 +138,24 @@ class Map:
         return self._buckets[bucket_of(key)].get(key)
 
     def write(self, key: str, value: str | None, writer: str, now: float) -> Entry:
-        """A write that wins over all that was seen here; it is not merged yet."""
-        deleted_at = now if value is None else None
-        return Entry(key, value, self.version + 1, writer, deleted_at)
+        """A write that wins over all that was seen here; it is not merged yet.
 
-    def news(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those that win over what is held."""
-        return [entry for entry in entries if self._wins(entry)]
+        Its version is given out once, whether it is merged or not: a stamp is one write's alone.
+        """
+        self.version += 1
+        deleted_at = now if value is None else None
+        return Entry(key, value, self.version, writer, deleted_at)
+
+    def news(self, entries: Iterable[Entry], now: float = inf) -> list[Entry]:
+        """Those that win over what is held, and that can be true at this time."""
+        limit = highest(now)
+        return [entry for entry in entries if entry.version <= limit and self._wins(entry)]
 
     def merge(self, entries: Iterable[Entry]) -> None:
         """Takes over those that win."""
         for entry in entries:
+            if entry.version > highest():
+                continue
             self.version = max(self.version, entry.version)
             if self._wins(entry):
                 self._drop(entry.key)

@@ -19,24 +19,24 @@ MAX_WEIGHT = 1_000_000
 def differences(held: Map, asked: Compare, node: str) -> Differences:
     """The answer to a summary."""
     there_are = differing(held.summary(), asked.summary)
-    told: list[int] = []
+    listed: list[int] = []
     stamps: dict[str, Stamp] = {}
     for number in there_are:
         of_bucket = {entry.key: entry.stamp for entry in held.bucket(number)}
-        if told and len(stamps) + len(of_bucket) > MAX_STAMPS:
+        if listed and len(stamps) + len(of_bucket) > MAX_STAMPS:
             break
-        told.append(number)
+        listed.append(number)
         stamps.update(of_bucket)
-    return Differences(node, tuple(told), stamps, more=len(told) < len(there_are))
+    return Differences(node, tuple(listed), stamps, more=len(listed) < len(there_are))
 
 
-def to_swap(held: Map, told: Differences, node: str) -> Swap | None:
+def to_swap(held: Map, theirs: Differences, node: str) -> Swap | None:
     """What to give and to ask for, once the differences are known; ``None``: there are none."""
-    ours = {entry.key: entry for number in told.buckets for entry in held.bucket(number)}
-    given = [entry for key, entry in ours.items() if told.stamps.get(key, (0, "")) < entry.stamp]
+    ours = {entry.key: entry for number in theirs.buckets for entry in held.bucket(number)}
+    given = [entry for key, entry in ours.items() if theirs.stamps.get(key, (0, "")) < entry.stamp]
     wanted = [
         key
-        for key, stamp in told.stamps.items()
+        for key, stamp in theirs.stamps.items()
         if (held_entry := ours.get(key)) is None or held_entry.stamp < stamp
     ]
     if not given and not wanted:

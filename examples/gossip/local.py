@@ -212,11 +212,11 @@ async def faults(local: Local) -> bool:
     local.tell("gossip-2 was killed, and its disk is lost")
     await local.start("gossip-5")
     local.tell("gossip-5 was added")
-    await local.until("those that are left know gossip-5, and no gossip-2", local.complete)
+    await local.until("the other nodes list gossip-5, and not gossip-2", local.complete)
 
     local.cluster.fail("timeout")
     before, since = len(local.acknowledged), time.monotonic()
-    local.tell("DNS is cut")
+    local.tell("DNS fails")
     await local.until(
         "all notice: their answers are stale",
         lambda views: all(view.state == "stale" for view in views),

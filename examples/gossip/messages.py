@@ -4,14 +4,19 @@ Each message tells who speaks: an address may have passed on to another pod, or 
 """
 
 import json
+import reprlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
-from .entries import BUCKETS, Entry, Stamp
+from .entries import BUCKETS, MAX_VERSION, Entry, Stamp, check, check_version
 
 SUMMARY = 16 * BUCKETS
 """Characters."""
+MAX_MESSAGE = 16 * 2**20
+"""Bytes: more than any node says. And of what it lists:"""
+MAX_ITEMS = 100_000
 
 
 @attrs.frozen
@@ -85,68 +90,91 @@ def encode(message: Message) -> bytes:
 
 
 def decode(text: bytes) -> Message:
-    """Raises `ValueError` for anything that no node says."""
+    """Raises `ValueError` for anything that no node says, whatever it is."""
+    if len(text) > MAX_MESSAGE:
+        raise ValueError(f"a message of more than {MAX_MESSAGE} bytes")
     try:
         body = json.loads(text)
-        message: Message = _READERS[body["kind"]](body)
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"not a message: {error!r}") from error
-    return message
+    except RecursionError as error:
+        raise ValueError("not a message: nested too deeply") from error
+    kind = body.get("kind") if isinstance(body, dict) else None
+    if not isinstance(kind, str) or kind not in _READERS:
+        raise ValueError(f"not a message: {reprlib.repr(body)}")
+    return _READERS[kind](body)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"not text: {value!r}")  # noqa: TRY004 - bad data, as all else here
+        raise ValueError(f"not text: {reprlib.repr(value)}")  # noqa: TRY004 - bad data, as all here
+    check(value, None)
     return value
 
 
-def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_text(value) for value in values)
-
-
-def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"not a number: {value!r}")  # noqa: TRY004 - bad data, as all else here
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"not true or false: {reprlib.repr(value)}")  # noqa: TRY004 - the same
     return value
 
 
-def _entries(rows: Any) -> tuple[Entry, ...]:
-    return tuple(Entry.from_json(row) for row in rows)
+def _number(value: object, end: int) -> int:
+    if type(value) is not int or not 0 <= value < end:
+        raise ValueError(f"not a number from 0 to {end - 1}: {reprlib.repr(value)}")
+    return value
 
 
-def _compare(body: Any) -> Compare:
-    summary = _text(body["summary"])
-    if len(summary) != SUMMARY:
-        raise ValueError(f"a summary of {len(summary)} characters, not {SUMMARY}")
-    return Compare(_text(body["node"]), summary)
+def _many(values: object, kind: type[list[Any]] | type[dict[Any, Any]] = list) -> Any:
+    if not isinstance(values, kind) or len(values) > MAX_ITEMS:
+        raise ValueError(f"not a {kind.__name__}, or too long: {reprlib.repr(values)}")
+    return values
 
 
-def _differences(body: Any) -> Differences:
+def _texts(values: object) -> tuple[str, ...]:
+    return tuple(map(_text, _many(values)))
+
+
+def _entries(rows: object) -> tuple[Entry, ...]:
+    return tuple(map(Entry.from_json, _many(rows)))
+
+
+def _stamp(value: object) -> Stamp:
+    match value:
+        case [version, writer]:
+            return check_version(version), _text(writer)
+    raise ValueError(f"not a stamp: {reprlib.repr(value)}")
+
+
+def _compare(body: Mapping[str, object]) -> Compare:
+    summary = body.get("summary")
+    if not isinstance(summary, str) or len(summary) != SUMMARY:
+        raise ValueError(f"not a summary of {SUMMARY} characters: {reprlib.repr(summary)}")
+    return Compare(_text(body.get("node")), summary)
+
+
+def _differences(body: Mapping[str, object]) -> Differences:
+    buckets = [_number(bucket, BUCKETS) for bucket in _many(body.get("buckets"))]
+    stamps = _many(body.get("stamps"), dict)
     return Differences(
-        _text(body["node"]),
-        tuple(_number(bucket) % BUCKETS for bucket in body["buckets"]),
-        {
-            _text(key): (_number(version), _text(writer))
-            for key, (version, writer) in dict(body["stamps"]).items()
-        },
-        bool(body["more"]),
+        _text(body.get("node")),
+        tuple(dict.fromkeys(buckets)),
+        {_text(key): _stamp(stamp) for key, stamp in stamps.items()},
+        _flag(body.get("more")),
     )
 
 
-_READERS: dict[str, Any] = {
+_READERS: dict[str, Callable[[Mapping[str, object]], Message]] = {
     "Compare": _compare,
     "Differences": _differences,
     "Swap": lambda body: Swap(
-        _text(body["node"]), _entries(body["entries"]), _texts(body["wanted"])
+        _text(body.get("node")), _entries(body.get("entries")), _texts(body.get("wanted"))
     ),
-    "Swapped": lambda body: Swapped(_text(body["node"]), _entries(body["entries"])),
-    "Look": lambda body: Look(_text(body["node"])),
+    "Swapped": lambda body: Swapped(_text(body.get("node")), _entries(body.get("entries"))),
+    "Look": lambda body: Look(_text(body.get("node"))),
     "View": lambda body: View(
-        _text(body["node"]),
-        bool(body["ready"]),
-        _number(body["keys"]),
-        _text(body["state"]),
-        _text(body["fingerprint"]),
-        _texts(body["knows"]),
+        _text(body.get("node")),
+        _flag(body.get("ready")),
+        _number(body.get("keys"), MAX_VERSION),
+        _text(body.get("state")),
+        _text(body.get("fingerprint")),
+        _texts(body.get("knows")),
     ),
 }

@@ -15,6 +15,4 @@ def text(node: Node) -> str:
         "gossip_keys": view.keys,
         "gossip_ready": view.ready,
     }
-    return exposition({"gossip": node.peers}) + "".join(
-        f"{name} {value:g}\n" for name, value in own.items()
-    )
+    return exposition(node.peers) + "".join(f"{name} {value:g}\n" for name, value in own.items())

@@ -110,8 +110,8 @@ class Node:
         asked = Swap(self.name, () if held is None else (held,), (key,))
         try:
             await self._keep((await self._ask_first(key, asked)).entries)
-        except (PeerError, DiscoveryError) as error:
-            log.info("%s: %r is told as it is held here: %s", self.name, key, error)
+        except (PeerError, DiscoveryError, OSError) as error:
+            log.info("%s: %r is given as it is held here: %s", self.name, key, error)
         return self.held(key)
 
     def held(self, key: str) -> Entry | None:
@@ -121,7 +121,10 @@ class Node:
     # For other nodes.
 
     async def answer(self, request: Request) -> Reply:
-        """What it replies. When it says that it holds something, that is on its disk."""
+        """What it replies. When it says that it holds something, that is on its disk.
+
+        Raises `OSError` if the disk takes nothing.
+        """
         match request:
             case Compare():
                 return differences(self._map, request, self.name)
@@ -192,6 +195,9 @@ class Node:
         except (PeerError, DiscoveryError) as error:
             self.counters.unacknowledged += 1
             raise NotAcknowledgedError(f"only {self.name} holds {key!r} yet: {error}") from error
+        except OSError as error:
+            self.counters.unacknowledged += 1
+            raise NotAcknowledgedError(f"{self.name} cannot keep {key!r}: {error}") from error
         self.counters.unacknowledged += 1
         raise NotAcknowledgedError(f"{key!r} was written {_TRIES} times, by others later each time")
 
@@ -208,6 +214,10 @@ class Node:
         except PeerError as error:
             self.counters.failures += 1
             self.peers.report(peer, error)
+        except OSError as error:
+            # The disk's: the peer did well. It may have room again at the next round.
+            self.counters.failures += 1
+            log.error("%s cannot keep what %s has: %s", self.name, peer, error)  # noqa: TRY400 - no traceback each second
         else:
             self.counters.exchanges += 1
             self.peers.report(peer)
@@ -216,15 +226,15 @@ class Node:
 
     async def _become_equal(self, peer: Endpoint) -> bool:
         """Tells whether all that the peer held is now held here."""
-        told = await self._ask(peer, Compare(self.name, self._map.summary()))
-        if not isinstance(told, Differences):
-            raise PeerError(f"{peer} told no differences")
-        asked = to_swap(self._map, told, self.name)
+        theirs = await self._ask(peer, Compare(self.name, self._map.summary()))
+        if not isinstance(theirs, Differences):
+            raise PeerError(f"{peer} named no differences")
+        asked = to_swap(self._map, theirs, self.name)
         if asked is None:
-            return not told.more
+            return not theirs.more
         reply = await self._swap(peer, asked)
         await self._keep(reply.entries)
-        return not told.more and {entry.key for entry in reply.entries} >= set(asked.wanted)
+        return not theirs.more and {entry.key for entry in reply.entries} >= set(asked.wanted)
 
     async def _swap(self, peer: Endpoint, asked: Swap) -> Swapped:
         reply = await self._ask(peer, asked)
@@ -256,7 +266,7 @@ class Node:
     async def _keep(self, entries: Iterable[Entry]) -> None:
         """On the disk first: only what is in the map is told to others."""
         async with self._keeping:
-            news = self._map.news(entries)
+            news = self._map.news(entries, self._wall())
             if news:
                 await self._disk.append(news, self._map)
                 self._map.merge(news)

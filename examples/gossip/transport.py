@@ -4,11 +4,8 @@ import aiohttp
 
 from headless_discovery import Endpoint
 
-from .messages import Differences, Reply, Request, Swapped, View, decode, encode
+from .messages import MAX_MESSAGE, Differences, Reply, Request, Swapped, View, decode, encode
 from .node import PeerError
-
-MAX_MESSAGE = 16 * 2**20
-"""Bytes: more than any node says."""
 
 
 class HTTPTransport:
@@ -22,7 +19,10 @@ class HTTPTransport:
         """One request and its reply; raises `PeerError`."""
         try:
             async with self._session.post(
-                f"http://{peer}/gossip", data=encode(request), timeout=self._timeout
+                f"http://{peer}/gossip",
+                data=encode(request),
+                timeout=self._timeout,
+                allow_redirects=False,  # a peer speaks for itself alone
             ) as response:
                 response.raise_for_status()
                 body = bytearray()

@@ -8,9 +8,8 @@ from aiohttp import web
 
 from . import metrics
 from .entries import Entry, check
-from .messages import Compare, Look, Swap, decode, encode
+from .messages import MAX_MESSAGE, Compare, Look, Swap, decode, encode
 from .node import Node, NotAcknowledgedError
-from .transport import MAX_MESSAGE
 
 PAGE = Path(__file__).with_name("page.html").read_text()
 
@@ -75,7 +74,10 @@ class API:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         if not isinstance(asked, Compare | Swap | Look):
             raise web.HTTPBadRequest(text="not a request\n")
-        reply = await self._node.answer(asked)
+        try:
+            reply = await self._node.answer(asked)
+        except OSError as error:
+            raise web.HTTPInsufficientStorage(text=f"{error}\n") from error
         return web.Response(body=encode(reply), content_type="application/json")
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -106,7 +108,7 @@ class API:
             ],
         }
         if "key" in request.query:
-            owners = self._node.peers.ranked(request.query["key"], 2)
+            owners = await self._node.peers.ranked(request.query["key"], 2)
             body["owners"] = [owner.hostname for owner in owners]
         return web.json_response(body)
 

@@ -9,6 +9,7 @@
 """
 
 from ._clock import FakeClock
-from ._cluster import FakeCluster, FakePod, FakeService
+from ._cluster import FakeCluster
+from ._pods import FakePod, FakeService
 
 __all__ = ["FakeClock", "FakeCluster", "FakePod", "FakeService"]

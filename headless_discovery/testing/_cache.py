@@ -1,11 +1,11 @@
 """CoreDNS's cache, in front of its answers: which are kept, for how long, and what they then say.
 
-It knows no model: replies go in and out, and time is handed in.
+It knows no model: replies go in and out, and time is passed in.
 """
 
 import attrs
 
-from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Question, Record, Reply
+from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Received, Record, Reply
 
 _AT_LEAST = 5
 """Seconds: a TTL below is raised to it, 0 too (CoreDNS, ``minTTL``)."""
@@ -32,8 +32,8 @@ class Cache:
     serve_stale: float = 0
     _entries: dict[_Key, _Entry] = attrs.field(factory=dict)
 
-    def get(self, question: Question, now: float) -> tuple[Reply | None, bool]:
-        """What is kept, counted down; and whether it is to be asked afresh behind it."""
+    def get(self, question: Received, now: float) -> tuple[Reply | None, bool]:
+        """The cached reply with its remaining TTL; and whether it must be refreshed."""
         entry = self._entries.get(_key(question))
         if entry is None:
             return None, False
@@ -44,7 +44,7 @@ class Cache:
             return _with_ttl(entry.reply, 0), True
         return None, False
 
-    def put(self, question: Question, reply: Reply, now: float) -> Reply:
+    def put(self, question: Received, reply: Reply, now: float) -> Reply:
         """Keeps a reply, if it is one to keep; returns it with the TTL that it is kept for."""
         if reply.rcode not in (NOERROR, NXDOMAIN, SERVFAIL):
             return reply
@@ -62,7 +62,7 @@ class Cache:
         return kept
 
 
-def _key(question: Question) -> _Key:
+def _key(question: Received) -> _Key:
     return question.name.lower(), question.type, question.dnssec_ok, question.checking_disabled
 
 

@@ -1,4 +1,4 @@
-"""FakeClock: time that moves only when it is told to, and does on the way what is due."""
+"""FakeClock: time that moves only by hand, and then runs what becomes due."""
 
 import functools
 import heapq
@@ -6,29 +6,26 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Iterator
 
-from .._async import Bell, library
-from .._clock import Clock, Work
-from .._exchange import Reply
-from .._steps import Converse
+from .._time.clock import Clock, ThreadWaiters, Work
+from .._time.tasks import TaskWaiters, library
 
-_Going = Generator[Converse, Sequence[Reply], object]
 _FOR_EVER = 86_400.0
-"""Seconds: whoever waits for longer waits for something that will not come."""
+"""Seconds: who waits for longer waits for something that will not come."""
 _PATIENCE = 1.0
 """Seconds of real time for other threads."""
 _START = 1000.0
 """Not 0, so that code which takes a time for a duration, or for a truth value, shows."""
 _ROUNDS = 20
-"""How often other tasks are let run before time goes on: they hand things to one another."""
+"""How often other tasks run before time advances: they pass things to one another."""
 
 
 class FakeClock(Clock):
-    """A clock for tests: `advance` moves it, and runs what is due on the way, in order.
+    """A clock for tests: `advance` moves it, and runs everything that becomes due, in order.
 
-    What runs in the background of other clocks has no thread here: it is done by `advance`, and by
-    whoever waits in the foreground, since a wait advances the clock and returns at once.
+    Background work has no thread here: it is done by `advance`, and by waits in the foreground,
+    since a wait advances the clock and returns at once.
     """
 
     def __init__(self, start: float = _START) -> None:
@@ -47,7 +44,7 @@ class FakeClock(Clock):
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Moves the clock on, and runs on the way what is due, at its time and in its order.
+        """Advances the clock, and runs everything that becomes due, at its time and in order.
 
         Raises `ValueError` for a negative number: time does not go back.
         """
@@ -72,7 +69,7 @@ class FakeClock(Clock):
 
     def _later(self, seconds: float) -> float:
         if not seconds >= 0 or math.isinf(seconds):
-            raise ValueError(f"advance({seconds!r}): time goes on, by a number of seconds")
+            raise ValueError(f"advance({seconds!r}): give a number of seconds, not negative")
         return self._now + seconds
 
     def sleep(self, seconds: float) -> None:
@@ -95,70 +92,81 @@ class FakeClock(Clock):
 
     def wait_for(
         self,
-        guard: threading.Condition,
+        waiters: ThreadWaiters,
         predicate: Callable[[], bool],
-        until: float | None = None,
+        until: float = math.inf,
+        *,
+        overdue: float = math.inf,
     ) -> bool:
         """Runs what is due, one thing after the other, until the predicate holds or until then."""
-        horizon = self._now + _FOR_EVER if until is None else until
+        horizon = min(until, self._now + _FOR_EVER)
         patience = time.monotonic() + _PATIENCE
         while not predicate():
-            guard.release()
-            try:
-                with self._lock:
-                    ran = self._run_next(horizon)
-                    if not ran and until is not None:
-                        self._now = max(self._now, until)
-                        break
-            finally:
-                guard.acquire()
+            with self._lock:
+                ran = self._run_next(horizon)
+                if not ran and until <= horizon:
+                    self._now = max(self._now, until)
+                    break
             # Where nothing is due, only another thread can still bring it about.
-            if not ran and not guard.wait_for(predicate, patience - time.monotonic()):
-                raise _for_ever()
+            if not ran and not waiters.wait_for(predicate, _left(patience)):
+                self._now = max(self._now, _not_for_ever(overdue))
+                break
         return predicate()
 
     async def sleep_async(self, seconds: float) -> None:
         """Returns at once, that many seconds later."""
-        await self.wait_for_async(Bell(), _never, self._now + seconds)
+        await self.wait_for_async(TaskWaiters(), _never, self._now + seconds)
 
     async def wait_for_async(
-        self, bell: Bell, predicate: Callable[[], bool], until: float = math.inf
+        self,
+        waiters: TaskWaiters,
+        predicate: Callable[[], bool],
+        until: float = math.inf,
+        *,
+        overdue: float = math.inf,
     ) -> bool:
-        """As `wait_for`; but time goes on only when no other task has anything to do."""
+        """As `wait_for`; but time advances only when all other tasks wait."""
         horizon = min(until, self._now + _FOR_EVER)
-        cancel = self.call_at(until, bell.ring) if until <= horizon else _nothing
+        cancel = self.call_at(until, waiters.wake) if until <= horizon else _nothing
         try:
             while not predicate() and self._now < until:
+                if self._advancing:
+                    # `advance_async` yields; a longer wait here would make this task late.
+                    await library().sleep(0)
+                    continue
                 await _let_others_run()
                 if self._advancing or predicate() or self._now >= until:
                     continue
                 if not self._run_next(horizon):
-                    await bell.wait(_PATIENCE)
-                    if not predicate():  # pragma: no branch - or another thread brought it about
-                        raise _for_ever()
+                    patience = time.monotonic() + _PATIENCE
+                    if not await waiters.wait_for(predicate, _left(patience)):
+                        self._now = max(self._now, _not_for_ever(overdue))
+                        break
         finally:
             cancel()
         return predicate()
 
-    def start(self, work: Work) -> Callable[[], None]:
-        """Does the work when it is due, as `advance` comes by."""
-        background = _Background(self, work)
-        self._background.append(background)
-        background.schedule()
-        return _nothing
+    def background(self, work: Work) -> "_Background":
+        """Work that is done when it is due, as `advance` comes by."""
+        return _Background(self, work)
 
-    def start_async(self, work: Work) -> Callable[[], Awaitable[None]]:
+    def start_async(self, work: Work) -> "_BackgroundTask":
         """The same: there is no task either."""
-        self.start(work)
-        return _nothing_async
+        task = _BackgroundTask(self, work)
+        task.start()
+        return task
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Makes the call at once."""
         call()
 
+    def stand_by(self, call: Callable[[], None]) -> bool:  # noqa: ARG002 - nothing blocks here
+        """Does without: there is no other thread."""
+        return True
+
     def _run_next(self, until: float) -> bool:
         with self._lock:
-            self._background = [each for each in self._background if each.goes_on()]
+            self._background = [each for each in self._background if each.reschedules()]
             if not self._agenda or self._agenda[0][0] > until:
                 return False
             when, _, call = heapq.heappop(self._agenda)
@@ -168,15 +176,15 @@ class FakeClock(Clock):
 
 
 def _nothing() -> None:
-    """What there is to wait for at the end of work that has no thread."""
-
-
-async def _nothing_async() -> None:
-    """The same."""
+    """What there is to cancel where nothing was begun."""
 
 
 def _never() -> bool:
     return False
+
+
+def _left(patience: float) -> Callable[[], float]:
+    return lambda: patience - time.monotonic()
 
 
 async def _let_others_run() -> None:
@@ -184,18 +192,21 @@ async def _let_others_run() -> None:
         await library().sleep(0)
 
 
-def _for_ever() -> RuntimeError:
-    return RuntimeError(
-        "this would wait for ever: for a day of the fake clock nothing came of it. "
+def _not_for_ever(overdue: float) -> float:
+    """When what is waited for was interrupted; raises `RuntimeError` if nothing was."""
+    if overdue < math.inf:
+        return overdue
+    raise RuntimeError(
+        "this would wait without end: nothing happened during a day of the fake clock. "
         "Change the cluster before waiting for a change"
     )
 
 
 class _Background:
-    """Work on a fake clock: its turns, and within a turn the steps that take time."""
+    """Work on a fake clock: its turns, and within a turn the pauses."""
 
     _LOOK_AGAIN = 1.0
-    """Seconds: how often work that has no next time is asked whether it has one by now."""
+    """Seconds: how often work without a next time is checked for one."""
 
     def __init__(self, clock: FakeClock, work: Work) -> None:
         self._clock = clock
@@ -203,45 +214,59 @@ class _Background:
         self._at = math.inf
         self._cancel = _nothing
 
-    def schedule(self) -> None:
+    def runs(self) -> bool:
+        """Whether it does: nothing can go wrong with it."""
+        return True
+
+    def start(self) -> None:
+        """Begins."""
+        self._clock._background.append(self)
+        self._schedule()
+
+    def join(self) -> None:
+        """Nothing happens while the clock is not advanced."""
+
+    def _schedule(self) -> None:
         due = self._work.due()
         if due is None:
             return
         self._at = self._clock.now() + self._LOOK_AGAIN if due == math.inf else due
         self._cancel = self._clock.call_at(self._at, self._turn)
 
-    def goes_on(self) -> bool:
-        """Whether there will be turns; the next one is put forward if it is due sooner by now."""
+    def reschedules(self) -> bool:
+        """Puts the next turn forward if it is due sooner by now; whether there will be turns."""
         due = self._work.due()
         if due is not None and due < self._at < math.inf:
             self._cancel()
-            self.schedule()
+            self._schedule()
         return due is not None
 
     def _turn(self) -> None:
         self._at = math.inf
         due = self._work.due()
-        if due is None:
-            return
-        steps = self._work.begin() if due <= self._clock.now() else None
-        if steps is None:
-            self.schedule()
+        if due is not None and due <= self._clock.now():
+            self._go_on(self._work.paced())
         else:
-            self._go(steps, None)
+            self._schedule()
 
-    def _go(self, steps: _Going, replies: Sequence[Reply] | None) -> None:
-        while True:
-            try:
-                step = next(steps) if replies is None else steps.send(replies)
-                replies, took = self._work.foretell(step)
-            except StopIteration:
-                self._work.end()
-                self.schedule()
-                return
-            except BaseException:
-                self._work.end()
-                raise
-            if took > 0:
-                going_on = functools.partial(self._go, steps, replies)
-                self._clock.call_at(self._clock.now() + took, going_on)
-                return
+    def _go_on(self, turn: Iterator[float]) -> None:
+        pause = next(turn, None)
+        if pause is None:
+            self._schedule()
+        else:
+            later = functools.partial(self._go_on, turn)
+            self._clock.call_at(self._clock.now() + pause, later)
+
+
+class _BackgroundTask(_Background):
+    """The same in the place of a task."""
+
+    def goes_on(self) -> bool:
+        """Whether it does."""
+        return True
+
+    def cancel(self) -> None:
+        """It ends when the work is over."""
+
+    async def ended(self) -> None:
+        """Nothing happens while the clock is not advanced."""

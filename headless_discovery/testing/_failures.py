@@ -1,11 +1,11 @@
-"""What a fake cluster was asked, and what it is told to get wrong."""
+"""The queries to a fake cluster, and its injected failures."""
 
 from typing import Literal, get_args
 
 import attrs
 import dns.rdatatype
 
-from ._packer import Question
+from ._packer import Received
 
 Failure = Literal["servfail", "refused", "nxdomain", "timeout", "truncate", "garbage", "wrong-id"]
 FAILURES: tuple[Failure, ...] = get_args(Failure)
@@ -13,10 +13,10 @@ FAILURES: tuple[Failure, ...] = get_args(Failure)
 
 @attrs.frozen(repr=False)
 class Query:
-    """A question that the cluster was asked."""
+    """A query to the cluster."""
 
     name: str
-    """As it was asked, without the final dot."""
+    """The queried name, without the final dot."""
     type: str
     tcp: bool
     at: float
@@ -60,7 +60,7 @@ class Rule:
                 ) from None
         return cls(kind, times, None if name is None else _full_name(name, domain), number)
 
-    def takes(self, question: Question) -> bool:
+    def takes(self, question: Received) -> bool:
         """Whether it holds for this question; counts it if so."""
         if self.left == 0 or self.type not in (None, question.type):
             return False
@@ -72,9 +72,16 @@ class Rule:
         return True
 
 
+def check_text(what: str, text: object) -> str:
+    """Any text; raises `ValueError` that says what it is of."""
+    if isinstance(text, str):
+        return text
+    raise ValueError(f"{what} {text!r:.80} is not text")
+
+
 def _full_name(name: str, domain: str) -> str:
     """A name with a final dot, of the domain or a reverse one is full; others are a Service's."""
-    lower = name.lower()
+    lower = check_text("name", name).lower()
     full = lower.removesuffix(".")
     if lower != full or full == domain or full.endswith((f".{domain}", ".arpa")):
         return full

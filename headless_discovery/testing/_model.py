@@ -6,8 +6,8 @@ kube-controller-manager. What the API server refuses, and would change an answer
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import attrs
 
@@ -18,10 +18,16 @@ PER_SLICE = 100
 PROTOCOLS = ("tcp", "udp", "sctp")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _POD_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_FIRST_POD = int(ipaddress.IPv4Address("10.244.0.0"))
-_FIRST_POD_6 = int(ipaddress.IPv6Address("fd00:10:244::"))
-_FIRST_VIRTUAL = int(ipaddress.IPv4Address("10.96.0.0"))
-_FIRST_VIRTUAL_6 = int(ipaddress.IPv6Address("fd00:10:96::"))
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)?")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+POD_NETWORKS: Mapping[int, Network] = {
+    4: ipaddress.IPv4Network("10.244.0.0/16"),
+    6: ipaddress.IPv6Network("fd00:10:244::/112"),
+}
+_VIRTUAL_NETWORKS: Mapping[int, Network] = {
+    4: ipaddress.IPv4Network("10.96.0.0/16"),
+    6: ipaddress.IPv6Network("fd00:10:96::/112"),
+}
 
 _Object = TypeVar("_Object", "Pod", "Service")
 
@@ -64,6 +70,13 @@ def check_number(number: object) -> int:
     return number
 
 
+def _target(target: object) -> int | str | None:
+    """A port's number or name; nothing, and 0 too, is the Service's own number."""
+    if isinstance(target, str):
+        return target or None
+    return check_number(target) if target else None
+
+
 def check_protocol(protocol: object) -> str:
     """A protocol, in lower case."""
     if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
@@ -80,6 +93,13 @@ def _pod_name(name: str) -> str:
     if not isinstance(name, str) or not _POD_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a Pod's name")
     return name
+
+
+def _label_value(value: object) -> str:
+    """Of a node's name, and of its zone, which is a label's value."""
+    if not isinstance(value, str) or not _LABEL_VALUE.fullmatch(value):
+        raise ValueError(f"{value!r} is neither a node's name nor a zone's")
+    return value
 
 
 def _one_of_each_family(addresses: Iterable[str]) -> tuple[str, ...]:
@@ -123,7 +143,7 @@ class ServicePort:
     name: str = attrs.field(converter=_port_name)
     number: int = attrs.field(converter=check_number)
     protocol: str = attrs.field(default="tcp", converter=check_protocol)
-    target: int | str | None = None
+    target: int | str | None = attrs.field(default=None, converter=_target)
 
 
 @attrs.frozen
@@ -134,6 +154,8 @@ class SliceEndpoint:
     ready: bool = True
     hostname: str = ""
     pod: str = ""
+    node: str = ""
+    zone: str = ""
 
     def label(self, *, pod_names: bool) -> str:
         """The first label of its DNS name (CoreDNS, ``endpointHostname``)."""
@@ -151,6 +173,17 @@ class Slice:
     service: str
     endpoints: tuple[SliceEndpoint, ...]
     ports: tuple[Port, ...]
+    managed: bool = False
+    """Written by a controller: where what it was made of is there, `Model` makes it itself."""
+
+
+@attrs.frozen
+class Node:
+    """A node, as far as it matters to its Pods."""
+
+    name: str = attrs.field(converter=_label_value)
+    zone: str = attrs.field(default="", converter=_label_value)
+    addresses: tuple[str, ...] = attrs.field(default=(), converter=_one_of_each_family)
 
 
 @attrs.define(eq=False)
@@ -168,6 +201,18 @@ class Pod:
     """Of its containers, with names."""
     phase: str = "Running"
     terminating: bool = False
+    node: str = attrs.field(default="", converter=_label_value)
+    zone: str = attrs.field(default="", converter=_label_value)
+    host_network: bool = False
+    owner: tuple[str, str, str] | None = None
+    """Kind, namespace and name of what made it here; ``None``: it was given."""
+
+    @property
+    def own_hostname(self) -> str:
+        """What ``gethostname()`` says in it (the kubelet: 63 characters at most)."""
+        if self.host_network:
+            return self.node
+        return (self.hostname or self.name)[:63].rstrip("-.")
 
     @property
     def belongs(self) -> bool:
@@ -210,6 +255,8 @@ class Service:
             ready=self.publish_not_ready or (pod.ready and not pod.terminating),
             hostname=pod.hostname if own else "",
             pod=pod.name,
+            node=pod.node,
+            zone=pod.zone,
         )
 
 
@@ -222,12 +269,19 @@ class Model:
     pods: dict[tuple[str, str], Pod] = attrs.field(factory=dict)
     written: dict[tuple[str, str], Slice] = attrs.field(factory=dict)
     """EndpointSlices written by hand."""
+    endpoints: dict[tuple[str, str], tuple[Slice, ...]] = attrs.field(factory=dict)
+    """What their controller makes of Endpoints, where a Service has no selector."""
     version: int = 1
     """Goes up with each change; what was derived from an older one no longer holds."""
     _at: dict[str, list[Pod]] = attrs.field(factory=dict)
     _derived: dict[tuple[str, str], tuple[Slice, ...]] = attrs.field(factory=dict)
     _reverse: dict[str, list[tuple[str, SliceEndpoint]]] | None = None
-    _handed_out: int = 0
+    nodes: dict[str, Node] = attrs.field(factory=dict)
+    pod_networks: Mapping[int, Network] = POD_NETWORKS
+    """By family: from where Pods have their addresses."""
+    _leases: dict[tuple[str, str], tuple[str, ...]] = attrs.field(factory=dict)
+    _node_addresses: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    _handed_out: dict[Network, int] = attrs.field(factory=dict)
 
     # Changing it.
 
@@ -266,19 +320,21 @@ class Model:
 
         EndpointSlices that were derived go with their Service.
         """
+        held: Mapping[str, dict[tuple[str, str], Any]] = {
+            "Service": self.services, "Pod": self.pods,
+            "EndpointSlice": self.written, "Endpoints": self.endpoints,
+        }  # fmt: skip
         if kind == "Namespace":
             self.namespaces.remove(name)
-            for held, within in (
-                ("Service", self.services), ("Pod", self.pods), ("EndpointSlice", self.written)
-            ):  # fmt: skip
+            for each, within in held.items():
                 for key in [key for key in within if key[0] == name]:
-                    self.delete(held, *key)
-        elif kind == "Pod":
-            self._leave(self.pods.pop((namespace, name)))
-        elif kind == "Service":
-            del self.services[namespace, name]
+                    self.delete(each, *key)
+        elif kind == "Node":
+            del self.nodes[name]
         else:
-            del self.written[namespace, name]
+            gone = held[kind].pop((namespace, name))
+            if kind == "Pod":
+                self._leave(gone)
         self.changed()
 
     def changed(self) -> None:
@@ -304,28 +360,63 @@ class Model:
         return next(iter(self._at.get(address, ())), None)
 
     def free_addresses(self, families: Iterable[int]) -> tuple[str, ...]:
-        """An address that no Pod has, of each family."""
-        return self._free(families, _FIRST_POD, _FIRST_POD_6, set())
+        """An address that no Pod has, of each family that the Pods' networks have."""
+        families = [family for family in families if family in self.pod_networks]
+        taken: Container[str] = self._at
+        if self._leases:
+            taken = self._at.keys() | {ip for lease in self._leases.values() for ip in lease}
+        return self._free(families, self.pod_networks, taken)
+
+    @property
+    def made_up(self) -> bool:
+        """Whether Pods have addresses that no network gave them."""
+        return any(network in self._handed_out for network in self.pod_networks.values())
+
+    def lease(self, before: "Model") -> None:
+        """Keeps the addresses of Pods of a cluster before this one for Pods of their names."""
+        self._leases = {key: pod.addresses for key, pod in before.pods.items()}
+
+    def leased(self, key: tuple[str, str]) -> tuple[str, ...]:
+        """Those that are kept for a Pod, once."""
+        found = self._leases.pop(key, ())
+        return () if any(address in self._at for address in found) else found
+
+    def addresses_of_node(self, name: str, families: Iterable[int]) -> tuple[str, ...]:
+        """Those that its Pods have which use its network."""
+        node = self.nodes.get(name)
+        if node is not None and node.addresses:
+            return node.addresses
+        if name not in self._node_addresses:
+            self._node_addresses[name] = self.free_addresses(families)
+        return self._node_addresses[name]
 
     def virtual_ips(self, families: Iterable[int]) -> tuple[str, ...]:
         """A virtual IP that no Service has, of each family."""
         taken = {ip for service in self.services.values() for ip in service.cluster_ips}
-        return self._free(families, _FIRST_VIRTUAL, _FIRST_VIRTUAL_6, taken)
+        return self._free(families, _VIRTUAL_NETWORKS, taken)
 
     def _free(
-        self, families: Iterable[int], first: int, first_6: int, taken: set[str]
+        self, families: Iterable[int], networks: Mapping[int, Network], taken: Container[str]
     ) -> tuple[str, ...]:
-        families = tuple(families)
-        while True:
-            self._handed_out += 1
-            four = ipaddress.IPv4Address(first + self._handed_out)
-            six = ipaddress.IPv6Address(first_6 + self._handed_out)
-            found = tuple(str(four if family == 4 else six) for family in families)
-            # Neither network, gateway nor broadcast of a /24, for people's sake.
-            if int(four) & 0xFF not in (0, 1, 0xFF) and not any(
-                address in self._at or address in taken for address in found
-            ):
-                return found
+        found = []
+        for family in families:
+            network = networks[family]
+            size = network.num_addresses
+            for _ in range(size):
+                number = self._handed_out[network] = self._handed_out.get(network, 0) % size + 1
+                address = network[number - 1]
+                # Neither network, gateway nor broadcast of a /24, for people's sake.
+                usual = (
+                    int(address) & 0xFF not in (0, 1, 0xFF)
+                    if size >= 256
+                    else (size <= 2 or 1 < number < size)
+                )
+                if usual and str(address) not in taken:
+                    found.append(str(address))
+                    break
+            else:
+                raise ValueError(f"no address is left in {network}")
+        return tuple(found)
 
     def selected(self, service: Service) -> Iterator[Pod]:
         """The Pods that a Service's selector selects; none without a selector."""
@@ -337,16 +428,18 @@ class Model:
                 yield pod
 
     def slices(self, service: Service) -> tuple[Slice, ...]:
-        """The Service's EndpointSlices, those that nobody is ready in too."""
+        """The Service's EndpointSlices, those without a ready endpoint too."""
         key = (service.namespace, service.name)
         found = self._derived.get(key)
         if found is None:
+            mirrored = () if service.selector else self.endpoints.get(key, ())
+            derived = mirrored or tuple(self._derive(service))
             written = (
                 one
                 for (namespace, _), one in self.written.items()
-                if (namespace, one.service) == key
+                if (namespace, one.service) == key and not (one.managed and derived)
             )
-            found = self._derived[key] = (*written, *self._derive(service))
+            found = self._derived[key] = (*written, *derived)
         return found
 
     def endpoints_at(self, address: str) -> list[tuple[str, SliceEndpoint]]:
@@ -359,10 +452,12 @@ class Model:
             slices = [
                 (f"{service.name}.{service.namespace}", one)
                 for service in self.services.values()
-                for one in self._derive(service)
+                for one in self.slices(service)
             ]
             slices += [
-                (f"{one.service}.{namespace}", one) for (namespace, _), one in self.written.items()
+                (f"{one.service}.{namespace}", one)
+                for (namespace, _), one in self.written.items()
+                if (namespace, one.service) not in self.services
             ]
             for service, one in slices:
                 for endpoint in one.endpoints:
@@ -373,7 +468,7 @@ class Model:
     def _derive(self, service: Service) -> Iterator[Slice]:
         """As the controller: slices of one family and one list of resolved ports each.
 
-        Where nobody belongs into one, it writes a placeholder without endpoints and ports; to DNS
+        Where no Pod belongs into one, it writes a placeholder without endpoints and ports; to DNS
         that is no slice at all.
         """
         groups: dict[tuple[int, tuple[Port, ...]], list[SliceEndpoint]] = {}
@@ -396,7 +491,7 @@ class Model:
 
 
 def _put(objects: dict[tuple[str, str], _Object], new: _Object) -> _Object:
-    """The same object stays the same: whoever holds it sees the change."""
+    """The same object stays the same: all handles on it see the change."""
     old = objects.setdefault((new.namespace, new.name), new)
     if old is not new:
         for field in attrs.fields(type(new)):

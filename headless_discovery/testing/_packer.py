@@ -32,7 +32,7 @@ _LONGEST_NAME = 255
 
 
 @attrs.frozen
-class Question:
+class Received:
     r"""One question as it came, its letters' case kept; the name without its final dot.
 
     What would be mistaken for a dot, or cannot be printed, is ``\DDD`` in it (RFC 4343).
@@ -107,10 +107,10 @@ class MalformedError(ValueError):
         self.reply = reply
 
 
-def read(wire: bytes) -> Question:
+def read(wire: bytes) -> Received:
     """The question of a query; raises `MalformedError` for anything else.
 
-    Only what a query needs is looked at: the header, one question, and an OPT record behind it.
+    Only the parts of a query are read: the header, one question, and an OPT record.
     What is refused, and how, is as in miekg/dns: its ``MsgAcceptFunc``.
     """
     if len(wire) < _HEADER.size:
@@ -132,7 +132,7 @@ def read(wire: bytes) -> Question:
     except (struct.error, IndexError) as error:
         refusal = _refusal(number, flags & ~0x7800, FORMERR, question)
         raise MalformedError("the message ends too soon", refusal) from error
-    return Question(number, flags, name, kind, klass, *edns)
+    return Received(number, flags, name, kind, klass, *edns)
 
 
 def _refusal(number: int, flags: int, rcode: int, question: bytes = b"") -> bytes:
@@ -208,7 +208,7 @@ def _plain_name(name: str) -> bytes:
 
 
 class UnpackableError(ValueError):
-    """A name is too long to be sent: the real server then says nothing at all."""
+    """A name is too long to be sent: the real server then does not reply."""
 
 
 class _Writer:
@@ -306,7 +306,7 @@ def _soa_numbers(data: Soa) -> bytes:
 
 def pack(
     reply: Reply,
-    question: Question,
+    question: Received,
     *,
     limit: int | None = None,
     tcp: bool = False,
@@ -349,13 +349,13 @@ def _fill(writer: _Writer, sections: Sequence[Sequence[Record]], room: int) -> l
     return kept
 
 
-def _opt(offered: int, rcode: int, question: Question) -> bytes:
+def _opt(offered: int, rcode: int, question: Received) -> bytes:
     flags = DNSSEC_OK if question.dnssec_ok else 0
     return struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, 0)
 
 
 def _finish(
-    out: bytearray, question: Question, reply: Reply, kept: Sequence[int], opt: bytes
+    out: bytearray, question: Received, reply: Reply, kept: Sequence[int], opt: bytes
 ) -> bytes:
     flags = RESPONSE | question.flags & 0x7800 | reply.rcode & 0xF
     if question.opcode == 0:
@@ -368,14 +368,14 @@ def _finish(
     return bytes(out + opt)
 
 
-def cut(question: Question) -> bytes:
+def cut(question: Received) -> bytes:
     """A reply of which nothing fitted: TC, and no record."""
     whole = bytearray(pack(Reply(NOERROR), question))
     whole[2] |= TRUNCATED >> 8
     return bytes(whole)
 
 
-def garbage(question: Question) -> bytes:
+def garbage(question: Received) -> bytes:
     """Our id and question, one record announced, and then a pointer that leads nowhere."""
     whole = bytearray(pack(Reply(NOERROR), attrs.evolve(question, edns=None)))
     whole[7] = 1

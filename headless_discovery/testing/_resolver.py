@@ -1,28 +1,28 @@
 """A Resolver whose wire is a fake cluster: everything above it is the real thing."""
 
-from collections.abc import Callable
-from typing import Protocol
+import math
+from collections.abc import Callable, Generator
+from typing import TypeVar
 
-from .._clock import Clock
-from .._exchange import OUT_OF_TIME, Asking, NoReply, Reply, Send, Server, Traffic
-from .._steps import Converse, carry_out
-from .._surroundings import ResolvConf, Surroundings
-from .._transport import Resolver
-from .._wire import is_reply
+from .._dns.message import Server
+from .._dns.resolver import Resolver
+from .._dns.steps import GaveUp, Steps
+from .._dns.surroundings import ResolvConf, Surroundings
+from .._time.clock import Clock
+from ._server import Wire
+
+_T = TypeVar("_T")
+
+
+def _never() -> bool:
+    return False
+
 
 SERVER = Server("10.96.0.10", 53)
 
 
-class Wire(Protocol):
-    """What answers."""
-
-    def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
-        """One message in, one out, or none."""
-        ...
-
-
 class FakeResolver(Resolver):
-    """Asks a fake cluster; a question that is not answered takes its time on the fake clock."""
+    """Queries a fake cluster; a query without a reply takes time on the fake clock."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class FakeResolver(Resolver):
         self._hostname = hostname
 
     def surroundings(self) -> Surroundings:
-        """Those of a pod of the cluster, or of a process that is told only its domain."""
+        """Those of a pod of the cluster, or of a process that knows only its domain."""
         return Surroundings(
             environ={},
             resolv_conf=ResolvConf(
@@ -63,50 +63,51 @@ class FakeResolver(Resolver):
         """The pod's."""
         return self._hostname
 
-    def converse(
+    def run(
         self,
-        step: Converse,
+        steps: Steps[_T],
         clock: Clock,
-        traffic: Traffic,
-        stop: Callable[[], bool],  # noqa: ARG002 - nobody waits here who could be stopped
-    ) -> list[Reply]:
-        """The replies, after the time that they take."""
-        replies, took = self.foretell(step, clock, traffic)
-        if took:
-            clock.sleep(took)
-        return replies
+        *,
+        stop: Callable[[], bool] = _never,
+        until: float = math.inf,
+    ) -> _T:
+        """Advances the clock by the duration of the lookup."""
+        paces = self.run_paced(steps, clock)
+        try:
+            while True:
+                clock.sleep(min(next(paces), until - clock.now()))
+                if stop() or clock.now() >= until:
+                    steps.close()
+                    raise GaveUp
+        except StopIteration as done:
+            result: _T = done.value
+            return result
 
-    async def converse_async(self, step: Converse, clock: Clock, traffic: Traffic) -> list[Reply]:
+    async def run_async(self, steps: Steps[_T], clock: Clock) -> _T:
         """The same, awaiting that time."""
-        replies, took = self.foretell(step, clock, traffic)
-        if took:
-            await clock.sleep_async(took)
-        return replies
+        paces = self.run_paced(steps, clock)
+        try:
+            while True:
+                await clock.sleep_async(next(paces))
+        except StopIteration as done:
+            result: _T = done.value
+            return result
 
-    def foretell(self, step: Converse, clock: Clock, traffic: Traffic) -> tuple[list[Reply], float]:
-        """The replies, and the time that the slowest takes: they are asked for side by side."""
-        room = step.deadline - clock.now()
-        found = [self._ask(asking, room, traffic) for asking in step.asks]
-        return [reply for reply, _ in found], max((took for _, took in found), default=0.0)
-
-    def _ask(self, asking: Asking, room: float, traffic: Traffic) -> tuple[Reply, float]:
-        took = 0.0
-
-        def exchange(send: Send) -> bytes | NoReply:
-            nonlocal took
-            if took >= room:
-                return OUT_OF_TIME
-            came, seconds = self._exchange(send, traffic)
-            took += seconds
-            return OUT_OF_TIME if isinstance(came, NoReply) and took >= room else came
-
-        reply = carry_out(asking, exchange)
-        return reply, min(took, room)
-
-    def _exchange(self, send: Send, traffic: Traffic) -> tuple[bytes | NoReply, float]:
-        """What comes back, and how long it takes."""
-        traffic.count(send)
-        wire = self._cluster.answer(send.wire, tcp=send.tcp)
-        if wire is not None and is_reply(send.wire, wire):
-            return wire, 0.0
-        return NoReply.in_time(self.timeout), self.timeout
+    def run_paced(self, steps: Steps[_T], clock: Clock) -> Generator[float, None, _T]:
+        """What is answered is answered at once; silence takes its time."""
+        try:
+            step = next(steps)
+            while True:
+                if step.work is not None:
+                    step.work()
+                answers = [
+                    (send.number, self._cluster.answer(send.wire, tcp=send.tcp))
+                    for send in step.sends
+                ]
+                events = [(number, wire) for number, wire in answers if wire is not None]
+                if not events and (left := step.until - clock.now()) > 0:
+                    yield left
+                step = steps.send(events)
+        except StopIteration as done:
+            result: _T = done.value
+            return result

@@ -10,7 +10,6 @@ import selectors
 import socket
 import threading
 import time
-from types import TracebackType
 from typing import Protocol, Self
 
 _CONNECTIONS = 64
@@ -30,11 +29,11 @@ class Wire(Protocol):
         ...
 
 
-class Server:
+class NameServer:
     """Serves from ``with`` to its end, in one thread; ``nameserver`` is its ``host:port``.
 
-    At most 64 connections are open at a time: one more takes the place of the one that has asked
-    nothing for the longest time, and none stays that asks nothing for 10 seconds.
+    At most 64 connections are open at a time: one more replaces the one that has been idle for the
+    longest time, and a connection is closed after 10 idle seconds.
     """
 
     def __init__(self, cluster: Wire, host: str, port: int, *, allow_remote: bool) -> None:
@@ -46,8 +45,8 @@ class Server:
             ) from None
         if not address.is_loopback and not allow_remote:
             raise ValueError(
-                f"serve({host!r}): this is no name server for others; give a loopback address, "
-                f"or allow_remote=True if they are to reach it all the same"
+                f"serve({host!r}): this name server is for tests on one host; give a loopback "
+                f"address, or allow_remote=True if other hosts must reach it"
             )
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65536:
             raise ValueError(f"serve(port={port!r}): it is a number, 0 for any that is free")
@@ -67,22 +66,17 @@ class Server:
         if self._running is not None:
             raise RuntimeError(f"it serves at {self.nameserver} already")
         udp, tcp = self._bind()
-        told, tell = socket.socketpair()
-        loop = _Loop(self._cluster, udp, tcp, told)
+        stopped, stop = socket.socketpair()
+        loop = _Loop(self._cluster, udp, tcp, stopped)
         thread = threading.Thread(target=loop.run, name="fake-cluster", daemon=True)
-        self._running = thread, tell
+        self._running = thread, stop
         thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         assert self._running is not None  # noqa: S101 - `__enter__` came before
-        thread, tell = self._running
-        tell.close()
+        thread, stop = self._running
+        stop.close()
         thread.join()
         self._running = None
 
@@ -111,20 +105,20 @@ class Server:
 
 
 class _Loop:
-    """What runs in the server's thread, until the other end of ``told`` is closed."""
+    """What runs in the server's thread, until the other end of ``stopped`` is closed."""
 
     def __init__(
-        self, cluster: Wire, udp: socket.socket, tcp: socket.socket, told: socket.socket
+        self, cluster: Wire, udp: socket.socket, tcp: socket.socket, stopped: socket.socket
     ) -> None:
         self._cluster = cluster
-        self._udp, self._tcp, self._told = udp, tcp, told
+        self._udp, self._tcp, self._stopped = udp, tcp, stopped
         self._selector = selectors.DefaultSelector()
         self._connections: dict[socket.socket, _Connection] = {}
 
     def run(self) -> None:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._selector)
-            for opened in (self._udp, self._tcp, self._told):
+            for opened in (self._udp, self._tcp, self._stopped):
                 opened.setblocking(False)
                 stack.enter_context(opened)
                 self._selector.register(opened, selectors.EVENT_READ)
@@ -205,7 +199,7 @@ class _Connection:
         except OSError:
             self.over = True
         if not self.over:
-            # Who does not take the replies is not asked for more questions.
+            # No more queries are read from a client that does not take the replies.
             wanted = selectors.EVENT_WRITE if self._unsent else selectors.EVENT_READ
             selector.modify(self.opened, wanted, self)
 

@@ -28,7 +28,7 @@ from ._packer import (
     SRV,
     TXT,
     A,
-    Question,
+    Received,
     Record,
     Reply,
     Soa,
@@ -68,13 +68,13 @@ class _Target:
 
 @attrs.frozen
 class Zone:
-    """The zones that the server speaks for."""
+    """The zones that the server is authoritative for."""
 
     model: Model
     options: Options
     rng: random.Random
 
-    def answer(self, question: Question, *, synced: bool = True) -> Reply:
+    def answer(self, question: Received, *, synced: bool = True) -> Reply:
         """What the server says, in the order in which it says it."""
         if question.version:
             return Reply(BADVERS, authoritative=False)
@@ -82,7 +82,7 @@ class Zone:
             return Reply(REFUSED, authoritative=False)
         zone = self._zone_of(question.name)
         if zone is None:
-            return Reply(SERVFAIL, authoritative=False)  # nobody forwards here
+            return Reply(SERVFAIL, authoritative=False)  # there is no forward here
         try:
             answer, additional = self._records(question, zone)
         except NameErrorInZone:
@@ -131,7 +131,7 @@ class Zone:
         )
 
     def _records(
-        self, question: Question, zone: str
+        self, question: Received, zone: str
     ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
         name, kind = question.name, question.type
         reverse = zone.lower() in _REVERSE
@@ -176,7 +176,7 @@ class Zone:
             return ()
         own = self._record(name, CNAME, alias)
         if not alias.lower().endswith(f".{self.options.domain}"):
-            return (own,)  # nobody forwards here
+            return (own,)  # there is no forward here
         try:
             targets = list(self._targets(alias, zone))
         except NameErrorInZone:

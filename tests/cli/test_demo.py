@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from headless_discovery._cli import main
-from headless_discovery._commands import _demo, _live
+from headless_discovery._cli._demo import tour
+from headless_discovery._cli._live import show_tour
 
 
 def plain() -> str:
@@ -60,7 +61,7 @@ def test_a_rolling_update_moves_each_pod_under_its_name() -> None:
 
 def test_a_terminal_sees_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(_demo, "_SPEED", 10_000)
+    monkeypatch.setattr("headless_discovery._cli._demo._SPEED", 10_000)
     out = Terminal()
     assert main(["demo"], out=out) == 0
     assert "Rolling update" in out.getvalue()
@@ -70,8 +71,8 @@ def test_a_terminal_sees_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_pace_is_that_of_the_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     pauses: list[None] = []
-    moments = list(_demo.tour())
-    _live.show_tour(moments, Terminal(), lambda: pauses.append(None))
+    moments = list(tour())
+    show_tour(moments, Terminal(), lambda: pauses.append(None))
     assert len(pauses) == len(moments) == moments[-1].elapsed + 1
 
 
@@ -83,7 +84,7 @@ def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_rich_a_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "headless_discovery._commands._live", None)
+    monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
     out = Terminal()
     assert main(["demo"], out=out) == 0
     assert out.getvalue() == plain()

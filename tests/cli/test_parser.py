@@ -1,6 +1,7 @@
 """The grammar of the command line: help that teaches, completion, and what importing costs."""
 
 import io
+import os
 import re
 import runpy
 import shlex
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "COMMAND" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_printed_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--print-completion", shell])
@@ -90,6 +92,47 @@ def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str])
         ["bash", "--norc"], input=script, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "completed: --stable-for"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("dem", "demo"),
+        ("wait web --st", "--stable-for"),
+        ("resolve --protocol s", "sctp"),
+        ("serve clus", "cluster.yaml"),
+    ],
+)
+def test_fish_completes_commands_options_choices_and_files(
+    line: str, completed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cluster.yaml").touch()
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "fish"])
+    script = capsys.readouterr().out + f"\ncomplete -C 'headless-discovery {line}'\n"
+    done = subprocess.run(
+        ["fish", "--no-config"], input=script, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, timeout=30,
+    )  # fmt: skip
+    assert [one.partition("\t")[0] for one in done.stdout.splitlines()] == [completed]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_bash_completes_the_files_of_serve(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cluster.yaml").touch()
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out + (
+        "COMP_WORDS=(headless-discovery serve clus); COMP_CWORD=2\n"
+        "_shtab_headless_discovery; echo completed: ${COMPREPLY[@]}\n"
+    )
+    done = subprocess.run(
+        ["bash", "--norc"], input=script, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines()[-1] == "completed: cluster.yaml"
 
 
 def test_completion_without_shtab_says_what_to_install(

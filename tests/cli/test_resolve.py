@@ -11,9 +11,9 @@ import pytest
 
 from headless_discovery import Endpoint
 from headless_discovery._cli import main
-from headless_discovery._commands._options import duration
-from headless_discovery._commands._show import origin_text
-from headless_discovery._questions import Memory, Origin
+from headless_discovery._cli._options import duration
+from headless_discovery._cli._show import origin_text
+from headless_discovery._dns.wanted import Memory, Origin
 from headless_discovery.testing import FakeCluster
 
 
@@ -46,6 +46,26 @@ def test_resolve_prints_a_table(nameserver: str) -> None:
     assert "2 endpoints, TTL 5 s; queries: 1 over UDP, 0 over TCP" in out
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_narrow_terminal_gets_host_names_alone(
+    nameserver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    main(["resolve", "web", "--port", "http", "-n", "default", "--nameserver", nameserver], out=out)
+    assert out.getvalue().splitlines()[:5] == [
+        "NAME   ADDRESS     PORT  FROM",
+        "web-0  10.244.0.2  8080  SRV glue",
+        "web-1  10.244.0.3  8080  SRV glue",
+        "",
+        "2 endpoints, TTL 5 s; queries: 1 over",
+    ]
+
+
 def test_a_port_that_there_is_none_of_is_a_dash(nameserver: str) -> None:
     _, out = run(nameserver, "bare")
     assert out.splitlines()[1].split() == [
@@ -74,6 +94,8 @@ def test_resolve_as_json_is_one_object(nameserver: str) -> None:
                 "address": f"10.244.0.{number + 2}",
                 "addresses": [f"10.244.0.{number + 2}"],
                 "port": 8080,
+                "zone": None,
+                "node": None,
                 "from": "srv-glue",
             }
             for number in range(2)
@@ -103,7 +125,9 @@ def test_the_exit_code_tells_what_went_wrong(
 ) -> None:
     asked = ["resolve", "-n", "default", "--nameserver", nameserver, *arguments]
     assert main(asked, out=io.StringIO()) == code
-    assert f"headless-discovery: {error}: " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"headless-discovery: {error}: " in told
+    assert "an int" not in told
     out = io.StringIO()
     assert main([*asked, "--json"], out=out) == code
     assert json.loads(out.getvalue())["error"]["type"] == error
@@ -177,7 +201,7 @@ def test_an_interrupted_command_ends_as_a_shell_has_it(
     def interrupted(asked: object, clock: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headless_discovery._commands._resolve.resolve", interrupted)
+    monkeypatch.setattr("headless_discovery._cli._resolve.resolve", interrupted)
     assert run(nameserver, "web")[0] == 130
 
 
@@ -185,14 +209,18 @@ def test_an_interrupted_command_ends_as_a_shell_has_it(
 
 
 def origins(cluster: FakeCluster, **arguments: Any) -> list[str]:
-    store = cluster.peers("web", **arguments)
-    return [origin_text(store._store.origin(endpoint), endpoint) for endpoint in store.endpoints()]
+    kubia = cluster.peers("web", **arguments)
+    return [origin_text(kubia._store.origin(endpoint), endpoint) for endpoint in kubia.endpoints()]
 
 
 def test_glue_is_where_most_come_from() -> None:
     cluster = FakeCluster()
     cluster.add_service("web", ports={"http": 80}).scale(2)
     assert origins(cluster) == ["SRV glue"] * 2
+
+
+def test_what_no_record_told_of_comes_from_endpoint_slices() -> None:
+    assert origin_text(None, Endpoint("web-0.web", ("10.1.1.1",))) == "EndpointSlice"
 
 
 def test_without_ports_names_come_from_ptr() -> None:
@@ -217,7 +245,7 @@ def test_by_addresses_alone_names_are_the_dashed_ones() -> None:
 
 
 def test_a_target_without_glue_is_asked_for() -> None:
-    memory = Memory(targets={"web-0.web": ("10.1.1.1",)})
+    memory = Memory(targets={"web-0.web": {}})
     assert memory.origin(Endpoint("web-0.web", ("10.1.1.1",))) is Origin.TARGET
     assert memory.origin(Endpoint("web-1.web", ("10.1.1.2",))) is Origin.GLUE
 
@@ -227,6 +255,6 @@ def test_names_from_the_part_of_a_cut_srv_answer_that_came() -> None:
     service = cluster.add_service("w" * 63, "n" * 63, ports={"http": 80})
     for number in range(330):  # too many for one answer of such long names
         service.add_pod(f"10.1.{number // 250}.{number % 250 + 1}")
-    store = cluster.peers(f"{'w' * 63}.{'n' * 63}")
-    origins = {store._store.origin(endpoint) for endpoint in store}
+    kubia = cluster.peers(f"{'w' * 63}.{'n' * 63}")
+    origins = {kubia._store.origin(endpoint) for endpoint in kubia}
     assert origins == {Origin.TARGET, Origin.POINTER}

@@ -1,9 +1,13 @@
 """``serve``: manifests in, a name server out."""
 
+import errno
 import io
+import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +15,9 @@ import pytest
 
 from headless_discovery import Resolver, peers
 from headless_discovery._cli import main, make_parser
-from headless_discovery._commands._options import Asked
-from headless_discovery._commands._serve import serve
+from headless_discovery._cli._options import Arguments
+from headless_discovery._cli._serve import serve
+from headless_discovery.testing._server import NameServer
 
 SERVICE = """\
 kind: Service
@@ -28,6 +33,18 @@ kind: Pod
 metadata: {{name: web-{number}, labels: {{app: web}}}}
 spec: {{hostname: web-{number}, subdomain: web}}
 status: {{phase: Running, podIP: 10.1.1.{number}, conditions: [{{type: Ready, status: "True"}}]}}
+"""
+
+
+STATEFUL_SET = """\
+---
+kind: StatefulSet
+metadata: {name: db}
+spec: {replicas: 3, serviceName: web, template: {metadata: {labels: {app: web}}}}
+"""
+PROGRAM = """
+from headless_discovery import peers
+print([str(peer) for peer in peers("web", port="http", include_self=False)])
 """
 
 
@@ -49,11 +66,11 @@ class Script:
         act = next(self._acts, None)
         if act is None:
             raise KeyboardInterrupt
-        act(self.out.getvalue().strip().rpartition("=")[2])
+        act(self.out.getvalue().splitlines()[0].rpartition("=")[2])
 
 
 def run(script: Script, *arguments: str) -> int:
-    asked = make_parser().parse_args(["serve", "--listen", "127.0.0.1:0", *arguments], Asked())
+    asked = make_parser().parse_args(["serve", "--listen", "127.0.0.1:0", *arguments], Arguments())
     return serve(asked, script.out, script)
 
 
@@ -61,32 +78,82 @@ def found(nameserver: str, service: str = "web.default") -> list[str]:
     return [peer.hostname for peer in peers(service, resolver=Resolver([nameserver]))]
 
 
-def test_it_prints_what_to_export_and_answers(manifest: Path) -> None:
+def test_it_prints_what_to_paste_and_answers(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen: list[list[str]] = []
     script = Script(lambda nameserver: seen.append(found(nameserver)))
     assert run(script, str(manifest)) == 0
-    assert script.out.getvalue().startswith("export HEADLESS_DISCOVERY_NAMESERVER=127.0.0.1:")
+    first, *others = script.out.getvalue().splitlines()
+    assert re.fullmatch(r"export HEADLESS_DISCOVERY_NAMESERVER=127\.0\.0\.1:\d+", first)
+    assert others == ["export POD_NAMESPACE=default", "export POD_IP=10.1.1.1"]
     assert seen == [["web-1"]]
+    assert capsys.readouterr().err == (
+        "headless-discovery: it serves until Ctrl-C ends it:\n"
+        "  web.default  1 endpoint\n"
+        "    web-1  10.1.1.1\n"
+    )
+
+
+def test_with_what_it_prints_a_process_on_this_machine_has_the_part_of_a_pod(
+    manifest: Path,
+) -> None:
+    seen: list[str] = []
+    manifest.write_text(SERVICE.replace("port: 80", "port: 80, targetPort: 8080") + STATEFUL_SET)
+
+    def ask(_: str) -> None:
+        exported = dict(line[7:].split("=") for line in script.out.getvalue().splitlines())
+        seen.append(
+            subprocess.run(
+                [sys.executable, "-c", PROGRAM],
+                env=os.environ | exported,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        )
+
+    script = Script(ask)
+    assert run(script, str(manifest), "--pod-network", "127.0.1.0/24") == 0
+    assert seen == ["['127.0.1.3:8080', '127.0.1.4:8080']\n"]
 
 
 def test_files_that_change_are_read_again(
     manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[list[str]] = []
+    look: list[Callable[[str], object]] = [lambda nameserver: seen.append(found(nameserver))]
     script = Script(
-        lambda _: manifest.write_text(SERVICE + pod(2) + pod(3)),
-        lambda nameserver: seen.append(found(nameserver)),
-        lambda _: manifest.write_text("kind: Deployment"),
-        lambda nameserver: seen.append(found(nameserver)),
-        lambda _: manifest.unlink(),
-        lambda nameserver: seen.append(found(nameserver)),
-    )
+        lambda _: manifest.write_text(SERVICE + pod(2) + pod(3)), *look,
+        lambda _: manifest.write_text("kind: ["), *look, *look,
+        lambda _: manifest.unlink(), *look, *look,
+        lambda _: manifest.write_text(SERVICE + pod(4) + "---\nkind: Deployment\n"), *look,
+    )  # fmt: skip
     assert run(script, str(manifest)) == 0
-    assert seen == [["web-2", "web-3"]] * 3
+    assert seen == [["web-2", "web-3"]] * 5 + [["web-4"]]
     said = capsys.readouterr().err
-    assert "a manifest changed; serving 1 Services, 2 Pods: web.default" in said
-    assert "kind 'Deployment': nobody here makes its Pods" in said
-    assert "cluster.yaml cannot be read; what was there before goes on being served" in said
+    assert "a manifest changed:\n  web.default  2 endpoints\n    web-2  10.1.1.2\n" in said
+    for once in ("cluster.yaml: not YAML", "cluster.yaml cannot be read: No such file"):
+        assert said.count(once) == 1
+    assert said.count("the previous content is still served") == 2
+    assert "left out: " in said
+    assert "cluster.yaml, document 3: Deployment '': it has no metadata.name\n" in said
+
+
+def test_a_pod_keeps_its_address_when_the_manifests_change(manifest: Path) -> None:
+    seen: list[str] = []
+
+    def look(nameserver: str) -> None:
+        kubia = peers("web.default", resolver=Resolver([nameserver]))
+        seen.append(" ".join(f"{one.hostname}={one.address}" for one in kubia))
+
+    another = STATEFUL_SET.replace("db", "aa")
+    manifest.write_text(SERVICE + STATEFUL_SET)
+    script = Script(look, lambda _: manifest.write_text(SERVICE + another + STATEFUL_SET), look)
+    assert run(script, str(manifest), "--pod-network", "127.0.1.0/24") == 0
+    assert seen[0] == "db-0=127.0.1.2 db-1=127.0.1.3 db-2=127.0.1.4"
+    assert seen[1].endswith(seen[0])
+    assert len(set(re.findall(r"127\S+", seen[1]))) == 6
 
 
 def test_several_files_json_and_stdin_are_one_cluster(
@@ -101,6 +168,23 @@ def test_several_files_json_and_stdin_are_one_cluster(
     assert seen == [["web-1", "web-7"]]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_as_it_was_written(manifest: Path, encoding: str) -> None:
+    manifest.write_text("# Größe\r\n" + SERVICE + pod(1), encoding=encoding)
+    seen: list[list[str]] = []
+    assert run(Script(lambda nameserver: seen.append(found(nameserver))), str(manifest)) == 0
+    assert seen == [["web-1"]]
+
+
+def test_the_ttl_is_as_asked(manifest: Path) -> None:
+    seen: list[float | None] = []
+    script = Script(
+        lambda ns: seen.append(peers("web.default", resolver=Resolver([ns])).refresh().ttl)
+    )
+    assert run(script, str(manifest), "--ttl", "7") == 0
+    assert seen == [7]
+
+
 def test_the_domain_is_as_asked(manifest: Path) -> None:
     seen: list[list[str]] = []
     script = Script(lambda ns: seen.append(found(ns, "web.default.svc.example.org")))
@@ -112,23 +196,212 @@ def test_the_domain_is_as_asked(manifest: Path) -> None:
     ("arguments", "said"),
     [
         (["not-there.yaml"], "not-there.yaml cannot be read"),
-        (["--listen", "10.0.0.1:5353"], "allow_remote"),
-        (["--listen", "localhost:5353"], "--listen: 'localhost:5353' is not an IP address"),
-        (["--listen", "127.0.0.1:{taken}"], "in use"),
+        (["--listen", "10.0.0.1:5353"], "other hosts could reach it there; give --allow-remote"),
+        (["--listen", "my-host:5353"], "--listen my-host:5353: give an address and a port"),
+        (["--listen", "localhost"], "give an address and a port, such as 127.0.0.1:10053"),
+        (["--listen", "127.0.0.1:70000"], "--listen 127.0.0.1:70000: give an address and a port"),
+        (["--listen", "127.0.0.1:{taken}"], "is taken by another program: --listen 127.0.0.1:0"),
+        (["--listen", "localhost:{taken}"], "is taken by another program"),
+        (["--listen", "{taken}"], "is taken by another program"),
+        (["--listen", "198.51.100.1:0", "--allow-remote"], "has no address 198.51.100.1"),
+        (["--strict", "{folder}/odd.yaml"], "left out: {folder}/odd.yaml, document 2: Job ''"),
+        (["--strict", "{folder}/odd.yaml"], "with --strict nothing is left out"),
+        (["{folder}/broken.yaml"], "broken.yaml: not YAML"),
+        (["{folder}/bytes.yaml"], "bytes.yaml cannot be read: it is not text"),
     ],
 )
 def test_what_cannot_be_served_is_a_usage_error(
     arguments: list[str], said: str, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes: list[int] = []
+    folder = manifest.parent
+    (folder / "odd.yaml").write_text(SERVICE + "---\nkind: Job\n")
+    (folder / "broken.yaml").write_text("kind: [")
+    (folder / "bytes.yaml").write_bytes(b"\xff")
 
     def another(nameserver: str) -> None:
-        given = [text.format(taken=nameserver.rpartition(":")[2]) for text in arguments]
+        taken = nameserver.rpartition(":")[2]
+        given = [text.format(taken=taken, folder=folder) for text in arguments]
         codes.append(run(Script(), *given, *([] if given[0] != "--listen" else [str(manifest)])))
 
     assert run(Script(another), str(manifest)) == 0
     assert codes == [2]
+    assert said.format(folder=folder) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EACCES, "takes rights that you do not have"), (errno.EMFILE, "53: [Errno 24]")],
+)
+def test_why_nothing_can_listen_is_said(
+    manifest: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    said: str,
+) -> None:
+    def refuse(_self: NameServer) -> None:
+        raise OSError(code, "on purpose")
+
+    monkeypatch.setattr(NameServer, "__enter__", refuse)
+    assert run(Script(), str(manifest), "--listen", "127.0.0.1:53") == 2
     assert said in capsys.readouterr().err
+
+
+# What is there, and why there is nothing.
+
+
+def said_of(capsys: pytest.CaptureFixture[str], *manifests: str) -> str:
+    """What it says of these, without what it says first."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "all.yaml"
+        path.write_text("\n---\n".join(manifests))
+        assert run(Script(), str(path)) == 0
+    return capsys.readouterr().err.partition("\n")[2]
+
+
+ALIAS = "{kind: Service, metadata: {name: x}, spec: {type: ExternalName, externalName: a.org}}"
+VIRTUAL = "{kind: Service, metadata: {name: v}, spec: {selector: {app: web}, clusterIP: 10.96.0.9}}"
+BARE = "{kind: Service, metadata: {name: bare}, spec: {clusterIP: None}}"
+ELSEWHERE = SERVICE.replace("name: web", "name: web, namespace: shop")
+
+
+@pytest.mark.parametrize(
+    ("manifests", "line"),
+    [
+        ([ALIAS], "x.default  not headless: an alias of a.org"),
+        ([VIRTUAL], "v.default  not headless: its cluster IP is 10.96.0.9 (0 endpoints)"),
+        ([VIRTUAL, pod(1)], "not headless: its cluster IP is 10.96.0.9 (1 endpoint)"),
+        ([BARE], "no endpoint: it has no selector, and there is no EndpointSlice of it"),
+        ([SERVICE], "no endpoint: its selector app=web matches no pod of default"),
+        ([ELSEWHERE, pod(1)], "its selector app=web matches no pod of shop; it does in default"),
+        ([SERVICE, pod(1).replace("True", "False")], "none of 1 address is ready"),
+        ([SERVICE, *(pod(n).replace("True", "False") for n in (1, 2))], "none of 2 addresses is"),
+        (
+            [SERVICE, pod(1).replace("Running", "Succeeded")],
+            "no endpoint: 1 pod, finished or without an address",
+        ),
+        (
+            [SERVICE.replace("clusterIP", "ipFamilies: [IPv6], clusterIP"), pod(1)],
+            "no endpoint: 1 pod without an IPv6 address",
+        ),
+        (["{kind: ConfigMap}"], "no Service: nothing can be found here yet"),
+        (
+            [SERVICE.replace("port: 80", "port: 80, targetPort: web"), pod(1)],
+            "web.default  1 endpoint\n    web-1  10.1.1.1\n"
+            "    port http: no container of web-1 calls one 'web'",
+        ),
+        ([SERVICE, *map(pod, range(1, 11))], "    web-8  10.1.1.8\n    and 2 more\n"),
+    ],
+)
+def test_it_says_how_many_endpoints_there_are_or_why_there_is_none(
+    capsys: pytest.CaptureFixture[str], manifests: list[str], line: str
+) -> None:
+    assert line in said_of(capsys, *manifests)
+
+
+def test_a_narrow_terminal_gets_whole_words(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stderr = Terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr", stderr)
+    manifest.write_text(SERVICE)
+    assert run(Script(), str(manifest)) == 0
+    assert stderr.getvalue().splitlines()[-2:] == [
+        "  web.default  no endpoint: its selector",
+        "    app=web matches no pod of default",
+    ]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        'kind: "\\x1b[2J"\nmetadata: {name: x}\nspec: {containers: []}',
+        'kind: Service\nmetadata: {name: x}\nspec: {selector: {app: "\\x1b[2J"}, clusterIP: None}',
+        'kind: Service\nmetadata: {name: x}\nspec: {type: ExternalName, externalName: "\\x1b[2J"}',
+        'kind: Pod\nmetadata: {name: "\\x1b[2J"}',
+        '"\\x1b[2J": [',
+    ],
+)
+def test_nothing_that_a_manifest_says_reaches_the_terminal_as_more_than_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: str
+) -> None:
+    path = tmp_path / "all.yaml"
+    path.write_text(SERVICE + "---\n" + manifest)
+    run(Script(), str(path))
+    said = capsys.readouterr().err
+    assert "x1b[2J" in said or "not YAML" in said
+    assert "\x1b" not in said
+
+
+def test_addresses_at_which_nothing_can_listen_are_said_to_be_such(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nothing here can listen" not in said_of(capsys, SERVICE, pod(1))
+    assert "--pod-network 127.0.1.0/24 gives them others" in said_of(capsys, SERVICE, STATEFUL_SET)
+    manifest.write_text(SERVICE + STATEFUL_SET)
+    assert run(Script(), str(manifest), "--pod-network", "127.0.1.0/30") == 0
+    assert (
+        "left out: " + str(manifest) + ", document 2: StatefulSet 'db': no address is left in "
+        "127.0.1.0/30" in capsys.readouterr().err
+    )
+    with pytest.raises(SystemExit):
+        run(Script(), str(manifest), "--pod-network", "127")
+    assert "'127' is not such as 127.0.1.0/24" in capsys.readouterr().err
+
+
+def test_a_folder_stands_for_the_manifests_in_it(manifest: Path) -> None:
+    manifest.with_name("notes.txt").write_text("kind: [")
+    manifest.with_name("more.json").write_text('{"kind": "Namespace", "metadata": {"name": "x"}}')
+    seen: list[list[str]] = []
+    script = Script(lambda nameserver: seen.append(found(nameserver)))
+    assert run(script, str(manifest.parent)) == 0
+    assert seen == [["web-1"]]
+
+
+def test_what_a_folder_has_beside_manifests_is_left_out_and_told(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest.with_name("kustomization.yaml").write_text("resources: [cluster.yaml]")
+    template = manifest.with_name("template.yaml")
+    template.write_text("kind: Service\nmetadata: {{ .Values.name }}")
+    manifest.with_name(".cluster.yaml").write_bytes(b"\xff")
+    seen: list[list[str]] = []
+    look: list[Callable[[str], object]] = [lambda nameserver: seen.append(found(nameserver))]
+    script = Script(
+        *look, lambda _: template.write_text(SERVICE.replace("web", "db", 1)), *look,
+        lambda _: template.write_text("kind: ["), lambda _: manifest.write_text(SERVICE + pod(2)),
+        *look, lambda _: template.unlink(), *look,
+    )  # fmt: skip
+    assert run(script, str(manifest.parent)) == 0
+    assert seen == [["web-1"]] * 3 + [["web-2"]]
+    said = capsys.readouterr().err
+    assert "kustomization.yaml, a manifest is a mapping with a kind, not {'resources'" in said
+    assert "template.yaml, not YAML: " in said
+    assert "a template is to be rendered first" in said
+    assert "db.default   1 endpoint" in said
+    assert "template.yaml: not YAML: " in said
+    assert run(Script(), "--strict", str(manifest.parent)) == 2
+
+
+def test_without_a_headless_service_no_pod_is_to_be_played() -> None:
+    assert exported(VIRTUAL) == []
+    assert exported(SERVICE) == ["export POD_NAMESPACE=default"]
+    assert exported(ELSEWHERE) == ["export POD_NAMESPACE=shop"]
+
+
+def exported(manifest: str) -> list[str]:
+    script = Script()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "all.yaml"
+        path.write_text(manifest)
+        assert run(script, str(path)) == 0
+    return script.out.getvalue().splitlines()[1:]
 
 
 def test_a_signal_ends_it(manifest: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from headless_discovery import NotReady
 from headless_discovery._cli import main, make_parser
-from headless_discovery._commands import _wait
-from headless_discovery._commands._options import Asked
+from headless_discovery._cli._options import Arguments
+from headless_discovery._cli._resolve import wait
 from headless_discovery.testing import FakeCluster
 
 
@@ -37,9 +37,9 @@ def test_it_ends_when_enough_pods_are_there(nameserver: str) -> None:
 
 def test_whoever_reads_the_log_is_told_why_it_waits(capsys: pytest.CaptureFixture[str]) -> None:
     cluster = FakeCluster()
-    asked = make_parser().parse_args(["wait", "nobody", "--timeout", "10s"], Asked())
+    asked = make_parser().parse_args(["wait", "nobody", "--timeout", "10s"], Arguments())
     with pytest.raises(NotReady):
-        _wait._ready(asked, cluster.peers("nobody"))
+        wait(asked, cluster.peers("nobody"))
     [told] = capsys.readouterr().err.splitlines()
     assert told.startswith(
         "headless-discovery: nobody.default.svc.cluster.local: empty, 0 endpoints: no endpoints of"
@@ -55,8 +55,10 @@ def test_it_waits_until_the_last_pod_is_there(capsys: pytest.CaptureFixture[str]
         web.scale(3)
 
     cluster.clock.call_at(cluster.clock.now() + 3, grow)
-    asked = make_parser().parse_args(["wait", "web", "--at-least", "3", "--stable-for=5s"], Asked())
-    found = _wait._ready(asked, cluster.peers("web"))
+    asked = make_parser().parse_args(
+        ["wait", "web", "--at-least", "3", "--stable-for=5s"], Arguments()
+    )
+    found = wait(asked, cluster.peers("web"))
     assert len(found.endpoints) == 3
     assert [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()] == [
         "live, 1 endpoint",
@@ -76,7 +78,9 @@ def test_it_fails_when_the_time_is_over(
     [
         (["web"], 0, None),
         (["web", "--at-least", "3", "--timeout", "50ms"], 1, "NotReady"),
-        (["web", "--at-least", "-1"], 2, "ConfigurationError"),
+        (["nope", "--timeout", "50ms"], 1, "NotReady"),
+        (["nope", "--at-least", "0", "--timeout", "5s"], 0, None),
+        (["vip", "--at-least", "0"], 4, "NotHeadless"),
         (["web.not a name"], 2, "ConfigurationError"),
         (["vip"], 4, "NotHeadless"),
     ],

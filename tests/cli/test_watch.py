@@ -1,11 +1,14 @@
 """``watch``: lines of JSON, lines of text, and the live view, on the fake clock."""
 
+import contextlib
 import datetime
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +17,9 @@ from rich.console import Console
 
 from headless_discovery import Endpoint, Peers, Snapshot, State, Stats
 from headless_discovery._cli import main, make_parser
-from headless_discovery._commands import _live, _watch
-from headless_discovery._commands._live import View, picture
-from headless_discovery._commands._options import Asked
+from headless_discovery._cli._live import LiveView, can_draw, picture, show
+from headless_discovery._cli._options import Arguments
+from headless_discovery._cli._watch import follow, write_json, write_text, writer_for
 from headless_discovery.testing import FakeCluster, FakeService
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
@@ -58,7 +61,7 @@ def test_each_change_is_a_line_of_json(
 
     with cluster.peers("web") as peers:
         out = Acting(peers, move, lambda: web.scale(1), lambda: None)
-        _watch.write_json(peers, out, noon)
+        write_json(peers, follow(peers), out, noon)
     lines = [check_schema("watch", line) for line in out.getvalue().splitlines()]
     first, moved, departing, removed = lines
     assert (first["at"], first["state"]) == ("2026-03-01T12:00:00.000+00:00", "live")
@@ -75,7 +78,7 @@ def test_each_change_is_a_line_of_json(
 def test_a_change_of_state_is_told_with_its_reason(cluster: FakeCluster, web: FakeService) -> None:
     with cluster.peers("web") as peers:
         out = Acting(peers, lambda: cluster.fail("servfail"), cluster.heal)
-        _watch.write_text(peers, out, noon)
+        write_text(peers, follow(peers), out, noon)
     lines = out.getvalue().splitlines()
     assert lines[:3] == [
         "12:00:00  + web-0  10.244.0.2:80",
@@ -93,7 +96,7 @@ def test_lines_of_text_tell_of_moves_and_removals(cluster: FakeCluster, web: Fak
 
     with cluster.peers("web") as peers:
         out = Acting(peers, move, lambda: web.scale(1), lambda: None)
-        _watch.write_text(peers, out, noon)
+        write_text(peers, follow(peers), out, noon)
     assert out.getvalue().splitlines()[3:] == [
         "12:00:00  ~ web-0  10.244.0.2:80 -> 10.9.9.9:80",
         "12:00:00  - web-1  10.244.0.3:80",
@@ -104,7 +107,7 @@ def test_lines_of_text_tell_of_moves_and_removals(cluster: FakeCluster, web: Fak
 # The live view.
 
 
-def drawn(view: View, width: int = 100, height: int = 24, **options: Any) -> list[str]:
+def drawn(view: LiveView, width: int = 100, height: int = 24, **options: Any) -> list[str]:
     console = Console(
         file=io.StringIO(), width=width, height=height, force_terminal=True, **options
     )
@@ -113,10 +116,10 @@ def drawn(view: View, width: int = 100, height: int = 24, **options: Any) -> lis
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def view(cluster: FakeCluster, *changes: str) -> View:
+def view(cluster: FakeCluster, *changes: str) -> LiveView:
     peers = cluster.peers("web")
     peers.endpoints()
-    return View(
+    return LiveView(
         str(peers._store), peers.snapshot, peers.stats, 4.0, tuple((NOON, text) for text in changes)
     )
 
@@ -145,7 +148,7 @@ def test_a_narrow_terminal_has_host_names(cluster: FakeCluster, web: FakeService
 def test_a_thousand_pods_never_fill_more_than_the_screen(width: int, height: int) -> None:
     pods = tuple(Endpoint(f"web-{n}.web.default.svc", (f"10.1.1.{n}",), 80) for n in range(1000))
     changes = tuple((NOON, "- web-1  10.1.1.1:80") for _ in range(6))
-    shown = View("web", Snapshot(pods, state=State.LIVE), Stats(), 1.0, changes)
+    shown = LiveView("web", Snapshot(pods, state=State.LIVE), Stats(), 1.0, changes)
     lines = drawn(shown, width, height, color_system=None)
     assert len(lines) <= height
     assert any(line.endswith(" more") for line in lines)
@@ -172,7 +175,7 @@ def test_colours_tell_the_state_and_no_color_is_heard(
 def test_a_long_reason_leaves_room_for_the_pods(cluster: FakeCluster, web: FakeService) -> None:
     found = view(cluster).snapshot
     stale = Snapshot(found.endpoints, found.endpoints[:1], State.STALE, reason="because " * 100)
-    lines = drawn(View("web", stale, Stats(), -1.0), 60, 12, color_system=None)
+    lines = drawn(LiveView("web", stale, Stats(), -1.0), 60, 12, color_system=None)
     assert lines[1] == "stale, 2 endpoints"
     assert len([line for line in lines if line.startswith("because")]) == 4
     assert "web-0  10.244.0.2  80    departing" in lines
@@ -206,7 +209,7 @@ def test_what_is_drawn_follows_the_cluster(
     monkeypatch.setenv("TERM", "xterm")
     with cluster.peers("web") as peers:
         out = Screen(peers, {2: lambda: web.scale(3), 9: peers.close})
-        _live.show(peers, out, noon, tick=1)
+        show(peers, follow(peers, 1), out, noon)
     text = out.getvalue()
     assert "+ web-2" in text
     assert "+ web-1" not in text  # was there from the start
@@ -219,17 +222,19 @@ def test_what_is_left_on_the_terminal_is_told_as_it_is(
     monkeypatch.setenv("TERM", "xterm")
     peers, out = cluster.peers("web"), Terminal()
     reason = "[fd00::a]:53: SERVFAIL"
-    peers._store.snapshot = Snapshot(state=State.STALE, reason=reason)
+    peers._store.view = peers._store.view._replace(
+        snapshot=Snapshot(state=State.STALE, reason=reason)
+    )
     peers.close()
-    _live.show(peers, out, noon)
+    show(peers, follow(peers), out, noon)
     assert out.getvalue().rstrip().endswith(f"stale, 0 endpoints: {reason}")
 
 
 def test_a_terminal_that_can_do_nothing_gets_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert not _live.can_draw(Terminal())
+    assert not can_draw(Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    assert _live.can_draw(Terminal())
+    assert can_draw(Terminal())
 
 
 # The command.
@@ -272,7 +277,7 @@ def test_interrupting_it_is_the_way_to_end_it(
 def test_without_rich_a_terminal_gets_lines_of_text(
     cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "headless_discovery._commands._live", None)
+    monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
     out = Interrupted()
     with cluster.serve() as server:
         assert run(server.nameserver, out) == 0
@@ -283,10 +288,10 @@ def test_a_terminal_gets_the_live_view(
     cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    asked = make_parser().parse_args(["watch", "web"], Asked())
-    assert _watch._writer(asked, Terminal()) is _watch.write_text
+    asked = make_parser().parse_args(["watch", "web"], Arguments())
+    assert writer_for(asked, Terminal())[0] is write_text
     monkeypatch.setenv("TERM", "xterm")
-    assert _watch._writer(asked, Terminal()) is _live.show
+    assert writer_for(asked, Terminal())[0] is show
 
 
 def test_a_wrong_argument_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,22 +303,30 @@ def test_it_draws_on_a_real_terminal_and_ends_by_a_signal(
     cluster: FakeCluster, web: FakeService
 ) -> None:
     ours, theirs = pty.openpty()
-    with cluster.serve() as server, os.fdopen(ours, "rb", buffering=0) as screen:
-        command = [sys.executable, "-m", "headless_discovery", "watch", "web.default"]
-        with subprocess.Popen(
-            [*command, "--nameserver", server.nameserver],
+    command = [sys.executable, "-X", "faulthandler", "-m", "headless_discovery", "watch"]
+    with (
+        cluster.serve() as server,
+        os.fdopen(ours, "rb", buffering=0) as screen,
+        subprocess.Popen(
+            [*command, "web.default", "--nameserver", server.nameserver],
             stdout=theirs,
+            stderr=subprocess.PIPE,
             env=os.environ | {"TERM": "xterm"},
-        ) as process:
-            os.close(theirs)
-            seen = b""
+        ) as process,
+    ):
+        os.close(theirs)
+        seen = b""
+        # Should it hang, it says where.
+        hangs = threading.Timer(30, process.send_signal, [signal.SIGABRT])
+        hangs.start()
+        try:
             while b"web-1" not in seen:
                 seen += screen.read(4096)
             process.terminate()
-            try:
+            with contextlib.suppress(OSError):  # Linux says so that the other end is closed
                 while came := screen.read(4096):
                     seen += came
-            except OSError:
-                pass  # Linux tells so that the other end is closed
-            assert process.wait(20) == 0
+            assert process.wait() == 0, process.stderr and process.stderr.read().decode()
+        finally:
+            hangs.cancel()
     assert b"live, 2 endpoints" in seen

@@ -6,7 +6,6 @@ import ssl
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 Manifest = Mapping[str, Any]
@@ -34,12 +33,7 @@ class API:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -78,6 +72,13 @@ class API:
         """POST."""
         return self.request("POST", path, manifest)
 
+    def bind(self, namespace: str, pod: str, node: str) -> None:
+        """Puts a Pod on a node, as the scheduler does."""
+        path = f"{collection('Pod', namespace)}/{pod}/binding"
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}}
+        self.create(path, {**binding, "target": target})
+
     def merge(self, path: str, patch: Manifest) -> Any:
         """PATCH, as a JSON merge."""
         return self.request("PATCH", path, patch, "application/merge-patch+json")
@@ -112,9 +113,20 @@ def collection(kind: str, namespace: str) -> str:
     group, plural = {
         "Service": ("/api/v1", "services"),
         "Pod": ("/api/v1", "pods"),
+        "Endpoints": ("/api/v1", "endpoints"),
         "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
         "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
         "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+        "Deployment": ("/apis/apps/v1", "deployments"),
+        "ReplicaSet": ("/apis/apps/v1", "replicasets"),
+        "DaemonSet": ("/apis/apps/v1", "daemonsets"),
+        "Job": ("/apis/batch/v1", "jobs"),
+        "CronJob": ("/apis/batch/v1", "cronjobs"),
+        "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+        "ServiceAccount": ("/api/v1", "serviceaccounts"),
+        "ConfigMap": ("/api/v1", "configmaps"),
+        "Role": ("/apis/rbac.authorization.k8s.io/v1", "roles"),
+        "RoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     }[kind]
     return f"{group}/namespaces/{namespace}/{plural}"
 

@@ -1,21 +1,25 @@
 """The running control plane, for tests marked ``cluster``; without it they are skipped, or fail."""
 
+import contextlib
 import itertools
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import yaml
 
 from headless_discovery import Peers, Resolver, peers
+from headless_discovery._api import server
 from tests.cluster import api as kubernetes
 from tests.cluster.api import API, Manifest
-from tests.cluster.control_plane import NameServers
+from tests.cluster.control_plane import NODE, ControlPlane, NameServers
 
+SLICES = Path(__file__).parents[2] / "examples" / "endpoint-slices.yaml"
 _SETTLE = 20.0
 _addresses = itertools.count(1)
 
@@ -44,6 +48,14 @@ def api(environment: dict[str, str]) -> Iterator[API]:
         Path(environment["CLUSTER_CERTIFICATE"]),
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def own(environment: dict[str, str]) -> Iterator[ControlPlane]:
+    """A second control plane, which a test may break, and leaves as it was."""
+    assert environment
+    with ControlPlane() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +91,11 @@ class Namespace:
         """Makes any object."""
         self.api.apply(manifest)
 
+    def create(self, manifest: Manifest) -> Any:
+        """As ``kubectl create --validate=strict`` does it."""
+        path = kubernetes.collection(manifest["kind"], self.name)
+        return self.api.create(f"{path}?fieldValidation=Strict", manifest)
+
     def set_status(self, pod: str, *addresses: str, ready: bool = True) -> None:
         """Reports a Pod's status, as its kubelet would."""
         path = kubernetes.collection("Pod", self.name)
@@ -86,14 +103,58 @@ class Namespace:
             f"{path}/{pod}/status", {"status": kubernetes.status(addresses, ready=ready)}
         )
 
+    def run_pods(self, number: int, *, ready: bool = True) -> None:
+        """Does what the scheduler and the kubelets do, until so many Pods run."""
+        path = kubernetes.collection("Pod", self.name)
+
+        def check() -> None:
+            found = self.api.request("GET", path)["items"]
+            new = [pod for pod in found if "podIP" not in pod["status"]]
+            for pod in new:
+                name = pod["metadata"]["name"]
+                if "nodeName" not in pod["spec"]:
+                    self.api.bind(self.name, name, NODE)
+                self.set_status(name, free_address(), ready=ready)
+            assert (len(found), len(new)) == (number, 0)
+
+        eventually(check)
+
     def delete(self, kind: str, name: str, *, now: bool = True) -> None:
         """Deletes an object; ``now=False`` leaves a Pod terminating."""
         self.api.delete(f"{kubernetes.collection(kind, self.name)}/{name}", now=now)
+
+    def token(self, account: str) -> str:
+        """Makes a ServiceAccount unless it is there; returns a bounded token, as a pod has it."""
+        path = kubernetes.collection("ServiceAccount", self.name)
+        with contextlib.suppress(kubernetes.APIError):
+            self.api.create(path, {"metadata": {"name": account}})
+        made = self.api.create(f"{path}/{account}/token", {"spec": {"expirationSeconds": 600}})
+        return str(made["status"]["token"])
+
+    def allow(self, account: str) -> None:
+        """Gives it the Role of the examples."""
+        for manifest in yaml.safe_load_all(SLICES.read_text()):
+            if manifest["kind"] == "RoleBinding":
+                manifest["subjects"][0]["name"] = account
+            if manifest["kind"] in ("Role", "RoleBinding"):
+                self.create(manifest)
 
     def peers(self, service: str, **arguments: Any) -> Peers:
         """The library on this namespace, asking the real CoreDNS."""
         arguments.setdefault("resolver", Resolver([self.nameserver]))
         return peers(service, namespace=self.name, **arguments)
+
+
+def as_a_pod(
+    environment: Mapping[str, str], token: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gives this process what a kubelet gives to a container: files and variables."""
+    (folder / "token").write_text(token)
+    (folder / "ca.crt").write_bytes(Path(environment["CLUSTER_CERTIFICATE"]).read_bytes())
+    monkeypatch.setattr(server, "_ACCOUNT", folder)
+    host, _, port = environment["CLUSTER_API"].removeprefix("https://").partition(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
 
 
 @pytest.fixture
@@ -109,9 +170,9 @@ def free_address() -> str:
     return f"10.{200 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
 
 
-def eventually(check: Callable[[], object]) -> None:
+def eventually(check: Callable[[], object], seconds: float = _SETTLE) -> None:
     """Repeats the assertions until they hold: changes take some milliseconds to reach DNS."""
-    until = time.monotonic() + _SETTLE
+    until = time.monotonic() + seconds
     while True:
         try:
             check()

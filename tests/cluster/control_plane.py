@@ -1,4 +1,4 @@
-"""A real control plane on loopback: etcd, kube-apiserver, the EndpointSlice controller, CoreDNS.
+"""A real control plane on loopback: etcd, kube-apiserver, some controllers, CoreDNS.
 
 It builds the programs (once), starts them with throw-away certificates and data, waits until they
 answer, and stops them. There is no kubelet: whoever tests creates Pods and patches their status.
@@ -18,10 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import attrs
 import dns.exception
@@ -32,7 +32,7 @@ from tests.cluster.api import API
 
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
-PROGRAMS = ("etcd", "kube-apiserver", "endpointslice", "coredns")
+PROGRAMS = ("etcd", "kube-apiserver", "endpointslice", "workloads", "coredns")
 KUBERNETES_VERSION = "v1.37.2"
 COREDNS_VERSION = "v1.15.0"
 NODE = "node"
@@ -88,6 +88,8 @@ class Corefile:
     ignore_empty_service: bool = False
     bufsize: int | None = None
     pods: str = "disabled"
+    template: str | None = None
+    """What CoreDNS's template plugin is given; the cluster answers what that does not match."""
     synced: bool = True
     """``False``: it is pointed at an API server that is not there."""
 
@@ -107,6 +109,7 @@ class Corefile:
             "loadbalance",
             *([f"bufsize {self.bufsize}"] if self.bufsize is not None else []),
             *([f"cache {self.cache}"] if self.cache is not None else []),
+            *([f"template {self.template}"] if self.template is not None else []),
             "kubernetes cluster.local in-addr.arpa ip6.arpa {",
             *(f"    {option}" for option in options),
             "}",
@@ -126,7 +129,7 @@ STRANGER = """\
 """A name server that knows nothing of the cluster: an upstream's "no" to everything."""
 
 
-class _Programs:
+class Programs:
     """Programs that run in a folder of their own until they are stopped; a context manager."""
 
     def __init__(self) -> None:
@@ -137,19 +140,15 @@ class _Programs:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     def launch(
         self, program: str, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Starts a program; what it prints goes to a file."""
-        with (self.folder / f"{program}-{next(self._numbers)}.log").open("wb") as log:
+        """Starts a program, of ours or by its path; what it prints goes to a file."""
+        name = f"{Path(program).name}-{next(self._numbers)}.log"
+        with (self.folder / name).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", _LAUNCHER, str(BUILD / program), *arguments],
                 stdin=subprocess.DEVNULL,
@@ -195,7 +194,7 @@ class _Programs:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class NameServers(_Programs):
+class NameServers(Programs):
     """CoreDNS instances in front of a control plane; a context manager."""
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -227,6 +226,15 @@ class NameServers(_Programs):
             )
         return self._servers[STRANGER]
 
+    def with_corefile(self, text: str) -> str:
+        """A name server with this Corefile: ``PORT``, ``READY``, ``KUBECONFIG`` are filled in."""
+        filled = text.replace("READY", str(free_port())).replace(
+            "KUBECONFIG", str(self._kubeconfig)
+        )
+        return self._start(
+            lambda port: filled.replace("PORT", str(port)), "dns-version.cluster.local"
+        )
+
     def _start(self, corefile: Callable[[int], str], probe: str) -> str:
         port = free_port()
         file = self.folder / f"Corefile-{port}"
@@ -236,29 +244,35 @@ class NameServers(_Programs):
         def start() -> str:
             process = self.launch("coredns", "-conf", str(file))
             # Its /ready answers before its DNS sockets are bound: only an answer tells.
-            self.wait(f"CoreDNS answers ({file.name})", lambda: _answers(port, probe))
+            self.wait(f"CoreDNS answers ({file.name})", lambda: answers(port, probe))
             self._started[address] = process, start
             return address
 
         return start()
 
-    def restart(self, nameserver: str, *, down_for: float) -> None:
-        """Stops it, and starts it again so many seconds later, at the same address."""
+    @contextlib.contextmanager
+    def down(self, nameserver: str) -> Iterator[None]:
+        """Stops it for a while; then it is started again, at the same address."""
         process, start = self._started[nameserver]
         self.end(process)
-        time.sleep(down_for)
+        yield
         start()
 
 
-class ControlPlane(_Programs):
-    """The running programs; a context manager."""
+class ControlPlane(Programs):
+    """The running programs; a context manager.
 
-    def __init__(self) -> None:
+    ``limited``: the controller asks as seldom as kube-controller-manager does by default.
+    """
+
+    def __init__(self, *, limited: bool = False) -> None:
         super().__init__()
+        self._limits = ("--qps=20", "--burst=30") if limited else ()
         self.kubeconfig = self.folder / "kubeconfig"
         self._token = secrets.token_hex(16)
         self._certificate = self.folder / "certificates" / "apiserver.crt"
-        self._url = ""
+        self._url = self._etcd = ""
+        self._arguments: tuple[str, ...] = ()
         self.name_servers: NameServers | None = None
 
     def __enter__(self) -> Self:
@@ -302,8 +316,8 @@ class ControlPlane(_Programs):
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f"{self._token},admin,admin,system:masters\n")
         key = self.folder / "service-account.key"
-        self.launch(
-            "kube-apiserver",
+        self._etcd = f"http://127.0.0.1:{etcd}"
+        self._arguments = (
             f"--etcd-servers=http://127.0.0.1:{etcd}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
@@ -311,7 +325,7 @@ class ControlPlane(_Programs):
             "--endpoint-reconciler-type=none",
             f"--cert-dir={self._certificate.parent}",
             f"--token-auth-file={tokens}",
-            "--authorization-mode=AlwaysAllow",
+            "--authorization-mode=RBAC",
             "--anonymous-auth=false",
             "--service-cluster-ip-range=10.254.0.0/16,fd00:10:254::/112",
             f"--service-account-issuer={self._url}",
@@ -320,18 +334,44 @@ class ControlPlane(_Programs):
             "--disable-admission-plugins=ServiceAccount",
             "--enable-priority-and-fairness=false",
             "--etcd-compaction-interval=0",
-            environment={"SERVICE_ACCOUNT_KEY": str(key)},
         )
-        self.wait("kube-apiserver is ready", self._ready)
+        self.start_api()
         self.kubeconfig.write_text(
             json.dumps(_kubeconfig(self._url, self._token, self._certificate), indent=2)
         )
         with API(self._url, self._token, self._certificate) as api:
             # The controller passes over pods whose node does not exist.
             api.create("/api/v1/nodes", {"metadata": {"name": NODE}})
-        self.launch("endpointslice", f"--kubeconfig={self.kubeconfig}")
+        self.launch("endpointslice", f"--kubeconfig={self.kubeconfig}", *self._limits)
+        self.launch("workloads", f"--kubeconfig={self.kubeconfig}")
         self.name_servers = NameServers(self.kubeconfig)
         self.name_servers.coredns(Corefile())
+
+    def start_api(self) -> None:
+        """Starts kube-apiserver, at the same port as before."""
+        key = self.folder / "service-account.key"
+        # Made once: or no token of a ServiceAccount would be worth anything after a restart.
+        environment = {} if key.exists() else {"SERVICE_ACCOUNT_KEY": str(key)}
+        self._api = self.launch("kube-apiserver", *self._arguments, environment=environment)
+        # After etcd: whoever watches it must have ended before it can.
+        self._running.insert(1, self._running.pop())
+        self.wait("kube-apiserver is ready", self._ready)
+
+    def kill_api(self) -> None:
+        """Kills it, as a machine does that loses its power."""
+        self._running.remove(self._api)
+        self._api.kill()
+        self._api.wait()
+
+    def compact(self) -> None:
+        """Lets etcd forget all but the present state (its gRPC gateway)."""
+        revision = self._ask_etcd("kv/range", {"key": "AA=="})["header"]["revision"]
+        self._ask_etcd("kv/compaction", {"revision": revision, "physical": True})
+
+    def _ask_etcd(self, path: str, body: object) -> Any:
+        request = urllib.request.Request(f"{self._etcd}/v3/{path}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return json.load(reply)
 
     def _ready(self) -> bool:
         if not self._certificate.exists():
@@ -344,7 +384,8 @@ class ControlPlane(_Programs):
         return False
 
 
-def _answers(port: int, name: str) -> bool:
+def answers(port: int, name: str) -> bool:
+    """Whether a name server answers there."""
     query = dns.message.make_query(name, "TXT")
     try:
         dns.query.udp(query, "127.0.0.1", port=port, timeout=0.5)

@@ -98,8 +98,8 @@ class Watching:
         resolver = Resolver([nameserver])
         try:
             if client.kind == "sync":
-                with peers("web", namespace=self.namespace, resolver=resolver) as store:
-                    self._sync(client, store)
+                with peers("web", namespace=self.namespace, resolver=resolver) as web:
+                    self._sync(client, web)
             elif client.kind == "trio":
                 trio.run(self._tasks, client, resolver)
             else:
@@ -107,16 +107,16 @@ class Watching:
         except BaseException as failure:  # told by the test's own thread
             client.failure = failure
 
-    def _sync(self, client: Client, store: Peers) -> None:
-        self.stop.append(store.close)
-        for change in store.watch():
+    def _sync(self, client: Client, web: Peers) -> None:
+        self.stop.append(web.close)
+        for change in web.watch():
             client.take(change)
 
     async def _tasks(self, client: Client, resolver: Resolver) -> None:
         over = threading.Event()
         self.stop.append(over.set)
-        async with aio.peers("web", namespace=self.namespace, resolver=resolver) as store:
-            watching = store.watch()
+        async with aio.peers("web", namespace=self.namespace, resolver=resolver) as web:
+            watching = web.watch()
             while not over.is_set():
                 if client.kind == "trio":
                     with trio.move_on_after(0.5):
@@ -176,7 +176,8 @@ def test_no_client_lacks_a_pod_that_was_published_all_along(
             time.sleep(1)
             if number == PODS // 2:
                 for nameserver in nameservers.values():
-                    servers.restart(nameserver, down_for=3)
+                    with servers.down(nameserver):
+                        time.sleep(3)
         began = time.monotonic()
         _until(lambda: all(client.members == new for client in watching.clients), CACHED)
         print(f"all agree {time.monotonic() - began:.1f} s after the update")

@@ -16,20 +16,23 @@ from headless_discovery import (
 from tests.cluster.api import port
 from tests.cluster.conftest import Namespace, eventually, free_address
 from tests.cluster.control_plane import Corefile, NameServers
-from tests.cluster.udp_only import udp_only
+from tests.cluster.relays import relay
 
 # Believes an answer at once and asks again within a second: what is tested here is the lookup.
-IMPATIENT = Policy(
-    min_refresh=0.05, max_refresh=0.1, refresh_floor=0.05, confirm_after=0, on_empty="clear"
-)
+IMPATIENT = Policy(min_refresh=0.05, max_refresh=0.1, refresh_floor=0.05, on_empty="clear")
 
 
-def addresses(store: Peers) -> list[str]:
-    return sorted(endpoint.address for endpoint in store.refresh().endpoints)
+@pytest.fixture(autouse=True)
+def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headless_discovery._membership.members._CONFIRM_AFTER", 0)
 
 
-def hostnames(store: Peers) -> list[str]:
-    return sorted(endpoint.hostname for endpoint in store.refresh().endpoints)
+def addresses(web: Peers) -> list[str]:
+    return sorted(endpoint.address for endpoint in web.refresh().endpoints)
+
+
+def hostnames(web: Peers) -> list[str]:
+    return sorted(endpoint.hostname for endpoint in web.refresh().endpoints)
 
 
 def three_pods(namespace: Namespace, app: str) -> None:
@@ -46,11 +49,11 @@ def test_a_cluster_ip_service_is_not_headless_and_the_error_names_its_virtual_ip
 ) -> None:
     namespace.service("kubia", cluster_ip="10.254.129.235", ports=[port(80, target=8080)])
     three_pods(namespace, "kubia")
-    store = namespace.peers("kubia")
+    web = namespace.peers("kubia")
 
     def check() -> None:
         with pytest.raises(NotHeadless, match=r"10\.254\.129\.235"):
-            store.refresh()
+            web.refresh()
 
     eventually(check)
 
@@ -58,11 +61,11 @@ def test_a_cluster_ip_service_is_not_headless_and_the_error_names_its_virtual_ip
 def test_a_headless_service_gives_its_ready_pods_with_names_and_ports(namespace: Namespace) -> None:
     namespace.service("kubia-headless", ports=[port(80, "http", target=8080)])
     three_pods(namespace, "kubia-headless")
-    store = namespace.peers("kubia-headless", port="http", policy=IMPATIENT)
+    web = namespace.peers("kubia-headless", port="http", policy=IMPATIENT)
 
     def check() -> None:
         domain = f"kubia-headless.{namespace.name}.svc.cluster.local"
-        assert [(e.name, e.address, e.port) for e in store.refresh().endpoints] == [
+        assert [(e.name, e.address, e.port) for e in web.refresh().endpoints] == [
             (f"172-30-14-3.{domain}", "172.30.14.3", 8080),
             (f"172-30-35-3.{domain}", "172.30.35.3", 8080),
         ]
@@ -73,10 +76,10 @@ def test_a_headless_service_gives_its_ready_pods_with_names_and_ports(namespace:
 def test_publish_not_ready_addresses_adds_the_pod_that_is_not_ready(namespace: Namespace) -> None:
     namespace.service("kubia-headless", ports=[port(80, target=8080)], publish_not_ready=True)
     three_pods(namespace, "kubia-headless")
-    store = namespace.peers("kubia-headless", policy=IMPATIENT)
+    web = namespace.peers("kubia-headless", policy=IMPATIENT)
 
     def check() -> None:
-        assert addresses(store) == ["172.30.14.3", "172.30.35.2", "172.30.35.3"]
+        assert addresses(web) == ["172.30.14.3", "172.30.35.2", "172.30.35.3"]
 
     eventually(check)
 
@@ -89,9 +92,9 @@ def test_one_question_finds_everything_when_glue_suffices(namespace: Namespace) 
     for number in range(3):
         namespace.pod(f"web-{number}", app="web")
     eventually(lambda: _expect(len(namespace.peers("web").endpoints()), 3))
-    store = namespace.peers("web", port="http")
-    store.endpoints()
-    assert (store.stats.queries_udp, store.stats.queries_tcp) == (1, 0)
+    web = namespace.peers("web", port="http")
+    web.endpoints()
+    assert (web.stats.queries_udp, web.stats.queries_tcp) == (1, 0)
 
 
 def _expect(found: object, wanted: object) -> None:
@@ -102,10 +105,10 @@ def test_pods_of_a_stateful_set_have_their_host_names_and_ordinals(namespace: Na
     namespace.service("nginx", ports=[port(80, "web")])
     for number in range(3):
         namespace.pod(f"web-{number}", app="nginx", hostname=f"web-{number}", subdomain="nginx")
-    store = namespace.peers("nginx", port="web", policy=IMPATIENT)
-    eventually(lambda: _expect(hostnames(store), ["web-0", "web-1", "web-2"]))
-    assert [endpoint.ordinal for endpoint in store] == [0, 1, 2]
-    found = store.get("web-1")
+    web = namespace.peers("nginx", port="web", policy=IMPATIENT)
+    eventually(lambda: _expect(hostnames(web), ["web-0", "web-1", "web-2"]))
+    assert [endpoint.ordinal for endpoint in web] == [0, 1, 2]
+    found = web.get("web-1")
     assert found is not None
     assert found.name == f"web-1.nginx.{namespace.name}.svc.cluster.local"
 
@@ -127,8 +130,8 @@ def test_two_named_ports_are_told_apart_by_name_and_are_none_without_one(
 def test_an_unnamed_port_is_found_without_a_name(namespace: Namespace) -> None:
     namespace.service("one", ports=[port(80, target=8080)])
     namespace.pod("one-0", app="one")
-    store = namespace.peers("one", policy=IMPATIENT)
-    eventually(lambda: _expect([e.port for e in store.refresh().endpoints], [8080]))
+    web = namespace.peers("one", policy=IMPATIENT)
+    eventually(lambda: _expect([e.port for e in web.refresh().endpoints], [8080]))
 
 
 def test_a_service_without_ports_is_found_by_addresses_and_named_by_ptr(
@@ -137,11 +140,11 @@ def test_a_service_without_ports_is_found_by_addresses_and_named_by_ptr(
     namespace.service("bare")
     one = namespace.pod("bare-0", app="bare", hostname="bare-0", subdomain="bare")
     two = namespace.pod("bare-1", app="bare")
-    store = namespace.peers("bare", policy=IMPATIENT)
+    web = namespace.peers("bare", policy=IMPATIENT)
     dashed = two.replace(".", "-")
 
     def check() -> None:
-        found = {e.hostname: (e.address, e.port) for e in store.refresh().endpoints}
+        found = {e.hostname: (e.address, e.port) for e in web.refresh().endpoints}
         assert found == {"bare-0": (one, None), dashed: (two, None)}
 
     eventually(check)
@@ -151,8 +154,8 @@ def test_a_pod_that_lacks_the_named_port_is_not_among_its_endpoints(namespace: N
     namespace.service("mixed", ports=[port(80, "http", target="http")])
     with_port = namespace.pod("mixed-0", app="mixed", ports={"http": 8080})
     namespace.pod("mixed-1", app="mixed", ports={"other": 9090})
-    store = namespace.peers("mixed", port="http", policy=IMPATIENT)
-    eventually(lambda: _expect(addresses(store), [with_port]))
+    web = namespace.peers("mixed", port="http", policy=IMPATIENT)
+    eventually(lambda: _expect(addresses(web), [with_port]))
 
 
 def test_tcp_and_udp_of_one_number_are_one_endpoint_each(namespace: Namespace) -> None:
@@ -186,11 +189,11 @@ def test_a_port_name_that_is_not_there_is_no_such_port(namespace: Namespace) -> 
 @pytest.mark.parametrize("asked", [None, "http", 80])
 def test_no_pods_at_all_is_empty(namespace: Namespace, asked: str | int | None) -> None:
     namespace.service("web", ports=[port(80, "http")])
-    store = namespace.peers("web", port=asked)
-    assert store.endpoints() == ()
-    assert store.snapshot.state is State.EMPTY
+    web = namespace.peers("web", port=asked)
+    assert web.endpoints() == ()
+    assert web.snapshot.state is State.EMPTY
     with pytest.raises(NoEndpoints, match="publishNotReadyAddresses"):
-        store.pick()
+        web.pick()
 
 
 def test_pods_none_of_which_is_ready_are_empty(namespace: Namespace) -> None:
@@ -245,12 +248,12 @@ def test_an_external_name_service_is_not_headless_or_cannot_be_resolved_here(
 def test_readiness_flips_are_followed(namespace: Namespace) -> None:
     namespace.service("web", ports=[port(80, "http")])
     one, two = (namespace.pod(f"web-{n}", app="web") for n in range(2))
-    store = namespace.peers("web", policy=IMPATIENT)
-    eventually(lambda: _expect(addresses(store), sorted([one, two])))
+    web = namespace.peers("web", policy=IMPATIENT)
+    eventually(lambda: _expect(addresses(web), sorted([one, two])))
     namespace.set_status("web-1", two, ready=False)
-    eventually(lambda: _expect(addresses(store), [one]))
+    eventually(lambda: _expect(addresses(web), [one]))
     namespace.set_status("web-1", two, ready=True)
-    eventually(lambda: _expect(addresses(store), sorted([one, two])))
+    eventually(lambda: _expect(addresses(web), sorted([one, two])))
 
 
 def test_scaling_up_and_down_is_followed_and_who_stays_is_the_same_object(
@@ -258,28 +261,28 @@ def test_scaling_up_and_down_is_followed_and_who_stays_is_the_same_object(
 ) -> None:
     namespace.service("web", ports=[port(80, "http")])
     namespace.pod("web-0", app="web", hostname="web-0", subdomain="web")
-    store = namespace.peers("web", policy=IMPATIENT)
-    eventually(lambda: _expect(hostnames(store), ["web-0"]))
-    [stays] = store.endpoints()
+    web = namespace.peers("web", policy=IMPATIENT)
+    eventually(lambda: _expect(hostnames(web), ["web-0"]))
+    [stays] = web.endpoints()
     for number in (1, 2):
         namespace.pod(f"web-{number}", app="web", hostname=f"web-{number}", subdomain="web")
-    eventually(lambda: _expect(hostnames(store), ["web-0", "web-1", "web-2"]))
+    eventually(lambda: _expect(hostnames(web), ["web-0", "web-1", "web-2"]))
     for number in (1, 2):
         namespace.delete("Pod", f"web-{number}")
-    eventually(lambda: _expect(hostnames(store), ["web-0"]))
-    assert store.endpoints()[0] is stays
+    eventually(lambda: _expect(hostnames(web), ["web-0"]))
+    assert web.endpoints()[0] is stays
 
 
 def test_a_pod_that_comes_back_with_a_new_address_keeps_its_identity(namespace: Namespace) -> None:
     namespace.service("web", ports=[port(80, "http")])
     namespace.pod("web-0", app="web", hostname="web-0", subdomain="web")
-    store = namespace.peers("web", policy=IMPATIENT)
-    eventually(lambda: _expect(hostnames(store), ["web-0"]))
-    [before] = store.endpoints()
+    web = namespace.peers("web", policy=IMPATIENT)
+    eventually(lambda: _expect(hostnames(web), ["web-0"]))
+    [before] = web.endpoints()
     namespace.delete("Pod", "web-0")
     again = namespace.pod("web-0", app="web", hostname="web-0", subdomain="web")
-    eventually(lambda: _expect(addresses(store), [again]))
-    [after] = store.endpoints()
+    eventually(lambda: _expect(addresses(web), [again]))
+    [after] = web.endpoints()
     assert before.address != after.address
     assert before.identity == after.identity
 
@@ -291,10 +294,10 @@ def test_a_terminating_pod_is_published_only_where_not_ready_ones_are(
     namespace.service("web", ports=[port(80, "http")], publish_not_ready=published)
     stays = namespace.pod("web-0", app="web")
     leaving = namespace.pod("web-1", app="web")
-    store = namespace.peers("web", policy=IMPATIENT)
-    eventually(lambda: _expect(addresses(store), sorted([stays, leaving])))
+    web = namespace.peers("web", policy=IMPATIENT)
+    eventually(lambda: _expect(addresses(web), sorted([stays, leaving])))
     namespace.delete("Pod", "web-1", now=False)
-    eventually(lambda: _expect(addresses(store), sorted([stays, leaving][: 1 + published])))
+    eventually(lambda: _expect(addresses(web), sorted([stays, leaving][: 1 + published])))
 
 
 def test_two_pods_on_one_host_address_are_two_endpoints(namespace: Namespace) -> None:
@@ -304,9 +307,9 @@ def test_two_pods_on_one_host_address_are_two_endpoints(namespace: Namespace) ->
         namespace.pod(
             f"host-{number}", address, app="host", hostname=f"host-{number}", subdomain="host"
         )
-    store = namespace.peers("host", port="http", policy=IMPATIENT)
-    eventually(lambda: _expect(hostnames(store), ["host-0", "host-1"]))
-    assert {endpoint.address for endpoint in store} == {address}
+    web = namespace.peers("host", port="http", policy=IMPATIENT)
+    eventually(lambda: _expect(hostnames(web), ["host-0", "host-1"]))
+    assert {endpoint.address for endpoint in web} == {address}
 
 
 # Families.
@@ -316,17 +319,17 @@ def test_an_ipv6_only_service_is_found(namespace: Namespace) -> None:
     namespace.service("six", ports=[port(80, "http")], families=["IPv6"])
     namespace.pod("six-0", "fd00:1:2::5", app="six")
     namespace.pod("six-1", "fd00:1:3::", app="six")
-    store = namespace.peers("six", port="http", policy=IMPATIENT)
-    eventually(lambda: _expect(hostnames(store), ["fd00-1-2--5", "fd00-1-3--0"]))
-    assert {str(endpoint) for endpoint in store} == {"[fd00:1:2::5]:80", "[fd00:1:3::]:80"}
+    web = namespace.peers("six", port="http", policy=IMPATIENT)
+    eventually(lambda: _expect(hostnames(web), ["fd00-1-2--5", "fd00-1-3--0"]))
+    assert {str(endpoint) for endpoint in web} == {"[fd00:1:2::5]:80", "[fd00:1:3::]:80"}
     assert namespace.peers("six", family="ipv4").endpoints() == ()
 
 
 def test_a_dual_stack_deployment_is_listed_by_one_family(namespace: Namespace) -> None:
     namespace.service("dual", ports=[port(80, "http")], families=["IPv4", "IPv6"])
     four = namespace.pod("dual-0", free_address(), "fd00:2::1", app="dual")
-    store = namespace.peers("dual", family="any", policy=IMPATIENT)
-    eventually(lambda: _expect(len(store.refresh().endpoints), 2))
+    web = namespace.peers("dual", family="any", policy=IMPATIENT)
+    eventually(lambda: _expect(len(web.refresh().endpoints), 2))
     assert addresses(namespace.peers("dual")) == [four]
     assert addresses(namespace.peers("dual", family="prefer-ipv6")) == ["fd00:2::1"]
     assert addresses(namespace.peers("dual", family="ipv6")) == ["fd00:2::1"]
@@ -337,8 +340,8 @@ def test_a_dual_stack_stateful_set_has_both_addresses_under_one_name(namespace: 
     four = namespace.pod(
         "d-0", free_address(), "fd00:2::2", app="dual", hostname="d-0", subdomain="dual"
     )
-    store = namespace.peers("dual", family="any", policy=IMPATIENT)
-    eventually(lambda: _expect([len(e.addresses) for e in store.refresh().endpoints], [2]))
+    web = namespace.peers("dual", family="any", policy=IMPATIENT)
+    eventually(lambda: _expect([len(e.addresses) for e in web.refresh().endpoints], [2]))
     assert [e.addresses for e in namespace.peers("dual")] == [(four, "fd00:2::2")]
     assert [e.addresses for e in namespace.peers("dual", family="ipv6")] == [("fd00:2::2",)]
 
@@ -366,8 +369,8 @@ def many(namespace: Namespace, count: int, *, prefix: int) -> set[str]:
 @pytest.mark.parametrize(("count", "tcp"), [(12, False), (30, True), (100, True), (640, True)])
 def test_srv_over_udp_or_tcp_lists_all_pods(namespace: Namespace, count: int, *, tcp: bool) -> None:
     wanted = many(namespace, count, prefix=110 + count % 7)
-    store = namespace.peers("big", port="http", policy=IMPATIENT)
-    eventually(lambda: _expect({e.address for e in store.refresh().endpoints}, wanted))
+    web = namespace.peers("big", port="http", policy=IMPATIENT)
+    eventually(lambda: _expect({e.address for e in web.refresh().endpoints}, wanted))
     fresh = namespace.peers("big", port="http")
     assert {(e.port, e.hostname) for e in fresh} == {(8080, a.replace(".", "-")) for a in wanted}
     assert (fresh.stats.queries_udp, fresh.stats.queries_tcp) == (1, tcp)
@@ -378,15 +381,15 @@ def test_srv_that_fits_nowhere_is_completed_by_addresses_and_names(
     namespace: Namespace, count: int, prefix: int
 ) -> None:
     wanted = many(namespace, count, prefix=prefix)
-    store = namespace.peers("big", port="http", policy=IMPATIENT)
-    eventually(lambda: _expect({e.address for e in store.refresh().endpoints}, wanted))
-    assert {(e.port, e.hostname) for e in store} == {(8080, a.replace(".", "-")) for a in wanted}
-    before = store.stats
-    again = store.endpoints()
-    eventually(lambda: _expect(store.refresh().state, State.LIVE))
-    after = store.stats
+    web = namespace.peers("big", port="http", policy=IMPATIENT)
+    eventually(lambda: _expect({e.address for e in web.refresh().endpoints}, wanted))
+    assert {(e.port, e.hostname) for e in web} == {(8080, a.replace(".", "-")) for a in wanted}
+    before = web.stats
+    again = web.endpoints()
+    eventually(lambda: _expect(web.refresh().state, State.LIVE))
+    after = web.stats
     # The names are known by now: a steady refresh asks a handful of questions.
-    assert store.endpoints() is again
+    assert web.endpoints() is again
     assert after.queries_udp - before.queries_udp <= 6 * (after.lookups - before.lookups)
 
 
@@ -402,9 +405,9 @@ def test_an_answer_that_fits_nowhere_is_incomplete_and_never_a_part(namespace: N
 
 def test_addresses_alone_carry_four_thousand_pods(namespace: Namespace) -> None:
     wanted = many(namespace, 4000, prefix=150)
-    store = namespace.peers("big", port=8080, records="address", policy=IMPATIENT)
-    eventually(lambda: _expect({e.address for e in store.refresh().endpoints}, wanted))
-    assert all(e.hostname == e.address.replace(".", "-") for e in store)
+    web = namespace.peers("big", port=8080, records="address", policy=IMPATIENT)
+    eventually(lambda: _expect({e.address for e in web.refresh().endpoints}, wanted))
+    assert all(e.hostname == e.address.replace(".", "-") for e in web)
 
 
 # Name servers.
@@ -417,8 +420,8 @@ def test_the_no_of_a_name_server_of_another_domain_empties_nothing(
     address = namespace.pod("web-0", app="web")
     stranger = name_servers.stranger()
     both = Resolver([stranger, namespace.nameserver])
-    store = namespace.peers("web", resolver=both, policy=IMPATIENT)
-    eventually(lambda: _expect(addresses(store), [address]))
+    web = namespace.peers("web", resolver=both, policy=IMPATIENT)
+    eventually(lambda: _expect(addresses(web), [address]))
     with pytest.raises(LookupFailed, match=r"does not serve cluster\.local"):
         namespace.peers("web", resolver=Resolver([stranger])).endpoints()
 
@@ -437,17 +440,17 @@ def test_without_tcp_what_fits_udp_is_found_and_the_rest_is_incomplete(
     wanted = many(namespace, 40, prefix=141)
     whole = namespace.peers("big", port="http", policy=IMPATIENT)
     eventually(lambda: _expect({e.address for e in whole.refresh().endpoints}, wanted))
-    with udp_only(namespace.nameserver) as nameserver:
-        store = namespace.peers("big", port="http", resolver=Resolver([nameserver]))
-        assert {e.address for e in store} == wanted
-        assert {e.port for e in store} == {8080}
+    with relay(namespace.nameserver, tcp=False) as nameserver:
+        web = namespace.peers("big", port="http", resolver=Resolver([nameserver]))
+        assert {e.address for e in web} == wanted
+        assert {e.port for e in web} == {8080}
 
 
 def test_without_tcp_an_answer_too_large_for_udp_is_incomplete(namespace: Namespace) -> None:
     wanted = many(namespace, 100, prefix=142)
     whole = namespace.peers("big", port="http", policy=IMPATIENT)
     eventually(lambda: _expect({e.address for e in whole.refresh().endpoints}, wanted))
-    with udp_only(namespace.nameserver) as nameserver:
-        store = namespace.peers("big", port="http", resolver=Resolver([nameserver]))
+    with relay(namespace.nameserver, tcp=False) as nameserver:
+        web = namespace.peers("big", port="http", resolver=Resolver([nameserver]))
         with pytest.raises(IncompleteAnswer, match="TCP port 53"):
-            store.endpoints()
+            web.endpoints()

@@ -1,11 +1,14 @@
 """FakeClock: time that moves only when it is told to."""
 
+import asyncio
 import math
 import threading
 
 import pytest
 
 from headless_discovery import State
+from headless_discovery._time.clock import ThreadWaiters
+from headless_discovery._time.tasks import TaskWaiters
 from headless_discovery.testing import FakeClock, FakeCluster
 
 
@@ -27,7 +30,7 @@ def test_time_stands_still_until_it_is_moved(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("seconds", [-1, -0.001, math.nan, math.inf])
 def test_time_does_not_go_back(clock: FakeClock, seconds: float) -> None:
-    with pytest.raises(ValueError, match="time goes on, by a number of seconds"):
+    with pytest.raises(ValueError, match="give a number of seconds, not negative"):
         clock.advance(seconds)
     assert clock.now() == FakeClock().now()
 
@@ -85,30 +88,27 @@ def test_what_fails_fails_the_advance_that_ran_it(clock: FakeClock) -> None:
 
 
 def test_a_wait_in_the_foreground_moves_the_clock(clock: FakeClock) -> None:
-    guard = threading.Condition()
+    waiters = ThreadWaiters()
     reached: list[bool] = []
     began = clock.now()
     clock.call_at(began + 5, lambda: reached.append(True))
-    with guard:
-        assert clock.wait_for(guard, lambda: bool(reached))
-        assert clock.now() == began + 5
-        assert not clock.wait_for(guard, lambda: False, began + 9)
-        assert clock.now() == began + 9
+    assert clock.wait_for(waiters, lambda: bool(reached))
+    assert clock.now() == began + 5
+    assert not clock.wait_for(waiters, lambda: False, began + 9)
+    assert clock.now() == began + 9
 
 
 def test_another_thread_can_still_bring_it_about(clock: FakeClock) -> None:
-    guard = threading.Condition()
+    waiters = ThreadWaiters()
     done: list[bool] = []
 
     def other() -> None:
-        with guard:
-            done.append(True)
-            guard.notify_all()
+        done.append(True)
+        waiters.wake()
 
-    with guard:
-        thread = threading.Thread(target=other)
-        thread.start()
-        assert clock.wait_for(guard, lambda: bool(done))
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert clock.wait_for(waiters, lambda: bool(done))
     thread.join()
 
 
@@ -116,9 +116,26 @@ def test_waiting_for_what_will_never_come_is_an_error(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0)
-    guard = threading.Condition()
-    with guard, pytest.raises(RuntimeError, match="this would wait for ever"):
-        clock.wait_for(guard, lambda: False)
+    with pytest.raises(RuntimeError, match="this would wait without end"):
+        clock.wait_for(ThreadWaiters(), lambda: False)
+
+
+def test_waiting_for_who_was_interrupted_ends_when_that_is_overdue(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0)
+    overdue = clock.now() + 5
+    for _ in range(2):  # the second time it is over already
+        assert not clock.wait_for(ThreadWaiters(), lambda: False, overdue=overdue)
+        assert clock.now() == overdue
+
+    async def main() -> None:
+        for _ in range(2):
+            ended = clock.wait_for_async(TaskWaiters(), lambda: False, overdue=overdue + 5)
+            assert not await asyncio.wait_for(ended, 5)
+            assert clock.now() == overdue + 5
+
+    asyncio.run(main())
 
 
 def test_several_clusters_share_a_clock() -> None:
@@ -150,16 +167,16 @@ def test_in_the_background_an_outage_takes_its_time_and_is_over_with_it() -> Non
     web = cluster.add_service("web", ports={"http": 80})
     web.scale(1)
     told: list[int] = []
-    with cluster.peers("web", port="http") as store:
+    with cluster.peers("web", port="http") as kubia:
         cluster.clock.advance(1)
-        store.on_change(lambda change: told.append(len(change.added)))
+        kubia.on_change(lambda change: told.append(len(change.added)))
         cluster.fail("timeout")
         cluster.clock.advance(60)
-        in_trouble = store.snapshot.state
+        in_trouble = kubia.snapshot.state
         cluster.heal()
         web.scale(3)
         cluster.clock.advance(60)
-        assert (in_trouble, store.snapshot.state) == (State.STALE, State.LIVE)
+        assert (in_trouble, kubia.snapshot.state) == (State.STALE, State.LIVE)
     assert told == [2]
 
 
@@ -171,18 +188,63 @@ def test_what_fails_in_the_background_fails_the_advance_that_ran_it(
     def broken(*_: object, **__: object) -> bytes:
         raise LookupError("on purpose")
 
-    with cluster.peers("web") as store:
+    with cluster.peers("web") as kubia:
         with monkeypatch.context() as patch:
             patch.setattr(cluster, "answer", broken)
             with pytest.raises(LookupError, match="on purpose"):
                 cluster.clock.advance(10)
-        assert store.endpoints() == (), "and whoever asks afterwards is answered"
+        assert kubia.endpoints() == (), "and whoever asks afterwards is answered"
 
 
 def test_work_that_is_over_before_its_turn_is_not_done() -> None:
     cluster = FakeCluster()
-    store = cluster.peers("web")
-    store.start()
-    store.close()
+    kubia = cluster.peers("web")
+    kubia.start()
+    kubia.close()
     cluster.clock.advance(100)
     assert cluster.queries == ()
+
+
+def test_a_task_that_does_something_between_its_sleeps_is_not_late_for_them() -> None:
+    async def main() -> None:
+        clock, woken = FakeClock(), list[float]()
+
+        async def work() -> None:
+            while True:
+                await clock.sleep_async(1)
+                woken.append(clock.now())
+                for _ in range(15):
+                    await asyncio.sleep(0)
+
+        begin = clock.now()
+        task = asyncio.create_task(work())
+        await clock.advance_async(100)
+        task.cancel()
+        assert woken == [begin + second for second in range(1, 101)]
+
+    asyncio.run(main())
+
+
+def test_a_task_that_waits_is_woken_by_what_takes_real_time() -> None:
+    async def main() -> None:
+        clock, waiters, came = FakeClock(), TaskWaiters(), asyncio.Event()
+        began = clock.now()
+
+        def come() -> None:
+            came.set()
+            waiters.wake()
+
+        asyncio.get_running_loop().call_later(0.01, come)
+        assert await clock.wait_for_async(waiters, came.is_set)
+        assert clock.now() == began
+
+    asyncio.run(main())
+
+
+def test_a_wait_for_what_was_interrupted_ends_when_that_is_overdue(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0.01)
+    end = clock.now() + 5
+    assert clock.wait_for(ThreadWaiters(), lambda: clock.now() >= end, overdue=end)
+    assert clock.now() == end

@@ -1,6 +1,6 @@
 """A fake cluster that is told to get it wrong, and what it was asked."""
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import dns.exception
 import dns.flags
@@ -9,7 +9,6 @@ import pytest
 
 from headless_discovery import IncompleteAnswer, LookupFailed, LookupTimeout, State
 from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._failures import FAILURES
 from tests.fake.asking import WEB, ask, data, query, rcode
 
 
@@ -35,14 +34,14 @@ def test_each_kind_of_failure_is_told_and_takes_its_time(
     cluster: FakeCluster, kind: Any, error: type[Exception], seconds: float
 ) -> None:
     cluster.fail(kind)
-    store = cluster.peers("web")
+    web = cluster.peers("web")
     began = cluster.clock.now()
     with pytest.raises(error):
-        store.endpoints()
+        web.endpoints()
     assert cluster.clock.now() - began <= seconds
     cluster.heal()
     cluster.clock.advance(1)  # never sooner
-    assert len(store.refresh().endpoints) == 1
+    assert len(web.refresh().endpoints) == 1
 
 
 def test_nxdomain_comes_with_the_clusters_soa(cluster: FakeCluster) -> None:
@@ -118,6 +117,7 @@ def test_the_newest_failure_counts(cluster: FakeCluster) -> None:
         ({"times": 1.5}, r"times=1\.5"),
         ({"qtype": "NOPE!"}, "qtype='NOPE!': it is a record type"),
         ({"qtype": 33}, "qtype=33: it is a record type"),
+        ({"name": 1}, "name 1 is not text"),
         ({"name": "a.b.c.d"}, "name='a.b.c.d': give a Service"),
     ],
 )
@@ -130,7 +130,8 @@ def test_what_cannot_fail_so_is_refused(
 
 
 def test_all_kinds_are_known() -> None:
-    assert FAILURES == (
+    of_dns, _of_the_api = map(get_args, get_args(get_type_hints(FakeCluster.fail)["kind"]))
+    assert of_dns == (
         "servfail", "refused", "nxdomain", "timeout", "truncate", "garbage", "wrong-id",
     )  # fmt: skip
 

@@ -65,6 +65,21 @@ def endpoint_slice(name: str = "web-1", of: str = "web", **more: Any) -> dict[st
     }
 
 
+def endpoints(*addresses: str, **metadata: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": "web", **metadata},
+        "subsets": [
+            {
+                "addresses": [{"ip": address} for address in addresses],
+                "notReadyAddresses": [{"ip": "10.0.0.99", "hostname": "late"}],
+                "ports": [{"name": "http", "port": 8080}],
+            }
+        ],
+    }
+
+
 @pytest.fixture
 def cluster() -> FakeCluster:
     return FakeCluster()
@@ -111,12 +126,88 @@ def test_handles_change_what_was_applied(cluster: FakeCluster) -> None:
     assert rcode(ask(cluster)) == "NXDOMAIN"
 
 
+# Endpoints, which a controller mirrors to EndpointSlices.
+
+
+def test_endpoints_stand_for_the_pods_of_a_service_without_selector(cluster: FakeCluster) -> None:
+    cluster.apply([service(selector=None), endpoints("10.0.0.1", "fd00::1")])
+    found = cluster.peers("web", port="http", family="any").refresh().endpoints
+    assert sorted(map(str, found)) == ["10.0.0.1:8080", "[fd00::1]:8080"]
+    by_slices = cluster.peers("web", port="http", family="any", source="api").refresh().endpoints
+    assert sorted(map(str, by_slices)) == sorted(map(str, found))
+    reverse = ask(cluster, "1.0.0.10.in-addr.arpa.", "PTR")
+    assert data(reverse, "PTR") == [f"10-0-0-1.{WEB}"]
+    cluster.apply(endpoints("10.0.0.2"))
+    assert data(ask(cluster)) == ["10.0.0.2"]
+    cluster.delete(endpoints())
+    assert rcode(ask(cluster)) == "NXDOMAIN"
+
+
+def test_endpoints_are_not_mirrored_where_kubernetes_does_not_do_it(cluster: FakeCluster) -> None:
+    cluster.apply([service(), endpoints("10.0.0.1")])
+    assert rcode(ask(cluster)) == "NXDOMAIN", "the Service has a selector"
+    cluster.apply(service(selector=None))
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    for metadata in (
+        {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}},
+    ):
+        cluster.apply(endpoints("10.0.0.1", **metadata))
+        assert rcode(ask(cluster)) == "NXDOMAIN"
+
+
+def test_of_one_subset_a_thousand_addresses_are_mirrored(cluster: FakeCluster) -> None:
+    many = [f"10.1.{number >> 8}.{number & 255}" for number in range(1200)]
+    cluster.apply([service(selector=None), endpoints(*many)])
+    assert len(cluster.peers("web").refresh().endpoints) == 1000
+
+
+def test_in_a_dump_mirrored_slices_are_not_there_twice(cluster: FakeCluster) -> None:
+    mirrored = endpoint_slice(endpoints=[{"addresses": ["10.0.0.5"]}])
+    mirrored["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] = (
+        "endpointslicemirroring-controller.k8s.io"
+    )
+    cluster.apply([service(selector=None), mirrored])
+    assert data(ask(cluster)) == ["10.0.0.5"]
+    cluster.apply(endpoints("10.0.0.1"))
+    assert data(ask(cluster)) == ["10.0.0.1"]
+    assert list(map(str, cluster.peers("web", source="api").refresh().endpoints)) == [
+        "10.0.0.1:8080"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "families"),
+    [
+        ({}, "A"),
+        ({"ipFamilyPolicy": "SingleStack"}, "A"),
+        ({"ipFamilyPolicy": "PreferDualStack"}, "A AAAA"),
+        ({"ipFamilyPolicy": "RequireDualStack"}, "A AAAA"),
+        ({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6"]}, "A AAAA"),
+        ({"ipFamilies": ["IPv6"]}, "AAAA"),
+        # As an API server of one family filled it in.
+        (
+            {"ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"], "clusterIPs": ["None"]},
+            "A",
+        ),
+    ],
+)
+def test_a_service_has_the_families_that_an_api_server_of_both_gives_it(
+    cluster: FakeCluster, spec: dict[str, Any], families: str
+) -> None:
+    both = pod()
+    both["status"]["podIPs"] = [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]
+    cluster.apply([service(**spec), both])
+    answered = [rdtype for rdtype in ("A", "AAAA") if data(ask(cluster, WEB, rdtype), rdtype)]
+    assert " ".join(answered) == families
+
+
 def test_objects_are_deleted_by_kind_and_name(cluster: FakeCluster) -> None:
     objects = [service(), pod(), endpoint_slice()]
     cluster.apply([{"kind": "Namespace", "metadata": {"name": "shop"}}, *objects])
     for one in objects:
         cluster.delete(one)
-        with pytest.raises(ValueError, match=f"there is no {one['kind']} 'web"):
+        with pytest.raises(ValueError, match=f"{one['kind']} 'web.*': there is none in namespace"):
             cluster.delete(one)
     assert rcode(ask(cluster)) == "NXDOMAIN"
     assert rcode(ask(cluster, "shop.svc.cluster.local.")) == "NOERROR"
@@ -179,6 +270,24 @@ def test_of_two_pods_at_one_address_one_may_go(cluster: FakeCluster) -> None:
         cluster.add_service("other").add_pod("10.0.0.1")
 
 
+def test_in_a_dump_what_the_controller_wrote_of_pods_that_are_there_is_not_there_twice(
+    cluster: FakeCluster,
+) -> None:
+    labels = {
+        "kubernetes.io/service-name": "web",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    dumped = endpoint_slice(metadata={"name": "web-x7", "labels": labels})
+    cluster.apply([service(), dumped])
+    assert data(ask(cluster)) == ["10.0.0.1"], "without Pods it is all there is"
+    cluster.apply([pod(address="10.0.0.1"), pod("web-b", "10.0.0.2", status={})])
+    (one,) = cluster._model.slices(cluster.service("web")._service)
+    assert [endpoint.pod for endpoint in one.endpoints] == ["web-a", "web-b"]
+    cluster.service("web").pods[0].ready = False
+    assert data(ask(cluster)) == ["10.244.0.2"]
+    assert data(ask(cluster, "1.0.0.10.in-addr.arpa.", "PTR"), "PTR") == []
+
+
 def test_pods_behind_an_alias_have_no_names(cluster: FakeCluster) -> None:
     cluster.apply([service(type="ExternalName", externalName="x.org"), pod()])
     assert rcode(ask(cluster, "1.0.0.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"
@@ -190,42 +299,11 @@ def test_a_service_without_selector_has_no_pods_to_add(cluster: FakeCluster) -> 
         cluster.service("web").add_pod("10.0.0.1")
 
 
-def stateful_set(replicas: int) -> dict[str, Any]:
-    return {
-        "kind": "StatefulSet",
-        "metadata": {"name": "db"},
-        "spec": {
-            "serviceName": "web",
-            "replicas": replicas,
-            "template": {
-                "metadata": {"labels": {"app": "web"}},
-                "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]},
-            },
-        },
-    }
-
-
-def names_and_addresses(cluster: FakeCluster) -> dict[str, str]:
-    return {endpoint.hostname: endpoint.address for endpoint in cluster.peers("web")}
-
-
-def test_a_stateful_set_has_its_pods_under_the_names_that_they_keep(cluster: FakeCluster) -> None:
-    cluster.apply([service(), stateful_set(2)])
-    before = names_and_addresses(cluster)
-    assert sorted(before) == ["db-0", "db-1"]
-    cluster.apply(stateful_set(3))
-    assert sorted(names_and_addresses(cluster)) == ["db-0", "db-1", "db-2"]
-    cluster.apply(stateful_set(1))
-    assert names_and_addresses(cluster) == {"db-0": before["db-0"]}
-    cluster.delete(stateful_set(1))
-    assert names_and_addresses(cluster) == {}
-
-
-def test_a_stateful_set_applied_again_leaves_a_pod_not_ready(cluster: FakeCluster) -> None:
-    cluster.apply([stateful_set(2), service()])
-    cluster.service("web").pods[0].ready = False
-    cluster.apply(stateful_set(2))
-    assert sorted(names_and_addresses(cluster)) == ["db-1"]
+@pytest.mark.parametrize("nothing", [None, 5, b"kind: Pod"], ids=repr)
+def test_what_is_neither_text_nor_mappings_is_refused(cluster: FakeCluster, nothing: Any) -> None:
+    for do in (cluster.apply, cluster.delete):
+        with pytest.raises(ValueError, match="manifests are text or mappings, not"):
+            do(nothing)
 
 
 @pytest.mark.parametrize(
@@ -234,27 +312,28 @@ def test_a_stateful_set_applied_again_leaves_a_pod_not_ready(cluster: FakeCluste
         ("just text", "a manifest is a mapping with a kind, not 'just text'"),
         ("a: [", "not YAML"),
         ([5], "a manifest is a mapping with a kind, not 5"),
+        ({"kind": "ServiceList", "items": 0}, "ServiceList '': no list of items"),
+        ({"kind": "ServiceList", "items": [None]}, "item 1: a manifest is a mapping"),
         ({"metadata": {}}, "a manifest is a mapping with a kind"),
-        ({"kind": "Deployment"}, "kind 'Deployment': nobody here makes its Pods"),
-        ({"kind": "Pod"}, "Pod '' has no metadata.name"),
-        ({"kind": "Pod", "metadata": "x"}, "Pod '' has no metadata.name"),
+        ({"kind": "Deployment"}, "Deployment '': it has no metadata.name"),
+        ({"kind": "Deployment", "metadata": {"name": "x"}}, "Deployment 'x': it has no spec"),
+        ({"kind": "Pod"}, "Pod '': it has no metadata.name"),
+        ({"kind": "Pod", "metadata": "x"}, "Pod '': it has no metadata.name"),
+        ({"kind": "List", "items": 5}, "item 2: List '': no list of items"),
         (pod(metadata={"name": "X"}), "Pod 'X': 'X' is not a Pod's name"),
         (pod(metadata={"name": "x", "namespace": "a.b"}), "namespace 'a.b' is not a DNS label"),
         (pod(address="10.0.0"), "Pod 'web-a': '10.0.0' is not an IP address"),
         (pod(status={"podIPs": ["10.0.0.1"]}), "Pod 'web-a' is not as Kubernetes has them"),
         (pod(spec={"hostname": "a.b"}), "Pod 'web-a': hostname 'a.b' is not a DNS label"),
-        (service(ports=[{"name": "http"}]), "Service 'web' is not as Kubernetes has them: 'port'"),
+        (service(ports=[{"name": "http"}]), "Service 'web': it has no port"),
         (service(ports=[{"port": "80"}]), "Service 'web': port '80' is not a number"),
-        (service(ipFamilies=["ipv4"]), "Service 'web' is not as Kubernetes has them: 'ipv4'"),
-        (service(type="ExternalName"), "is not as Kubernetes has them: 'externalName'"),
+        (service(ipFamilies=["ipv4"]), "ipFamilies 'ipv4' is neither 'IPv4' nor 'IPv6'"),
+        (service(type="ExternalName"), "Service 'web': it has no externalName"),
         (service(clusterIP="vip"), "Service 'web': 'vip' is not an IP address"),
-        (endpoint_slice(metadata={"name": "x"}), "no label kubernetes.io/service-name"),
-        (endpoint_slice(endpoints=[{}]), "is not as Kubernetes has them: 'addresses'"),
+        (endpoint_slice(endpoints=[{}]), "EndpointSlice 'web-1': it has no addresses"),
         (endpoint_slice(endpoints=[{"addresses": ["a.org"]}]), "'a.org' is not an IP address"),
-        (
-            endpoint_slice(endpoints=[{"addresses": ["10.0.0.1"], "hostname": "a.b"}]),
-            "EndpointSlice 'web-1': hostname 'a.b' is not a DNS label",
-        ),
+        (service(ports=[{"port": 80, "targetPort": [80]}]), r"port \[80\] is not a number"),
+        (service(ports=[{"port": 80, "targetPort": 70000}]), "port 70000 is not a number"),
         ({"kind": "Namespace", "metadata": {"name": "A"}}, "namespace 'A' is not a DNS label"),
     ],
 )

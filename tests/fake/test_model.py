@@ -93,11 +93,11 @@ def test_a_service_is_its_namespaces(cluster: FakeCluster) -> None:
 
 
 def test_a_service_that_is_not_there_is_no_error_in_dns(cluster: FakeCluster) -> None:
-    store = cluster.peers("nobody")
-    assert store.endpoints() == ()
-    assert store.snapshot.state is State.EMPTY
+    kubia = cluster.peers("nobody")
+    assert kubia.endpoints() == ()
+    assert kubia.snapshot.state is State.EMPTY
     with pytest.raises(NoEndpoints):
-        store.pick()
+        kubia.pick()
 
 
 def test_a_virtual_ip_is_told_as_one_and_its_pods_have_names(cluster: FakeCluster) -> None:
@@ -183,6 +183,7 @@ def test_a_service_that_was_deleted_cannot_be_used(cluster: FakeCluster) -> None
         ({"ports": {"a": 80, "b": 80}}, "one number and protocol"),
         ({"families": ["ipv5"]}, "families are ipv4, ipv6 or both"),
         ({"families": []}, "families are"),
+        ({"external_name": 1}, "external_name 1 is not text"),
         ({"families": "ipv4"}, "families are"),
         ({"families": ["ipv4", "ipv4"]}, "families are"),
         ({"cluster_ip": "vip"}, "'vip' is not an IP address"),
@@ -269,6 +270,11 @@ def test_an_unknown_service_is_told_with_those_that_are_known(cluster: FakeClust
         ({"denial": 5}, "those of a cache"),
         ({"serve_stale": 60}, "those of a cache"),
         ({"bufsize": 100}, "bufsize=100 is not a number from 512 to 4096"),
+        ({"cache": 5, "serve_stale": -1}, "serve_stale=-1 is not a number of seconds"),
+        ({"cache": 5, "serve_stale": float("nan")}, "serve_stale=nan is not"),
+        ({"pods": "verified"}, "pods='verified' is neither"),
+        ({"clock": 1}, "clock=1 is not a FakeClock"),
+        ({"domain": 1}, "domain 1 is not text"),
         ({"domain": "cluster..local"}, "domain '' is not a DNS label"),
     ],
 )
@@ -308,3 +314,41 @@ def test_a_seed_gives_the_same_order_again() -> None:
         return [data(ask(cluster)) for _ in range(5)]
 
     assert orders(1) == orders(1) != orders(2)
+
+
+def test_a_pod_says_where_it_runs_to_whoever_reads_its_slice(cluster: FakeCluster) -> None:
+    web = cluster.add_service("web")
+    web.add_pod("10.0.0.1", node="node-a", zone="eu-1")
+    web.add_pod("10.0.0.2")
+    ((one, other),) = (found.endpoints for found in cluster._model.slices(web._service))
+    assert (one.node, one.zone) == ("node-a", "eu-1")
+    assert (other.node, other.zone) == ("", "")
+    with pytest.raises(ValueError, match="'eu 1' is neither a node's name nor a zone's"):
+        web.add_pod("10.0.0.3", zone="eu 1")
+
+
+def test_under_the_host_s_network_a_pod_is_called_as_its_node(cluster: FakeCluster) -> None:
+    service = {
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"clusterIP": "None", "selector": {"app": "web"}},
+    }
+    running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    pods = [
+        {
+            "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": "web"}},
+            "spec": {"hostNetwork": True, "nodeName": node, "hostname": name, "subdomain": "web"},
+            "status": {**running, "podIP": address},
+        }
+        for name, node, address in [("a", "n-1", "10.0.0.1"), ("b", "n-1", "10.0.0.1")]
+    ]
+    cluster.apply([service, *pods])
+    a, b = cluster.service("web").pods
+    assert a._pod.own_hostname == "n-1"
+    assert [peer.hostname for peer in b.peers("web")] == ["a", "b"]
+
+
+def test_a_host_name_has_63_characters_at_most(cluster: FakeCluster) -> None:
+    pod = cluster.add_service("web").add_pod("10.0.0.1", name="x" * 62 + "-abc")
+    assert pod._pod.own_hostname == "x" * 62

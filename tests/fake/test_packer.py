@@ -12,7 +12,7 @@ from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._packer import (
     PTR,
     SOA,
-    Question,
+    Received,
     Record,
     Reply,
     Soa,
@@ -138,7 +138,7 @@ def test_the_smallest_datagram_that_is_cut_depends_on_the_clients_family(
 @pytest.mark.parametrize("name", ["a" * 64, ".".join(["a" * 63] * 4)])
 @about(80)
 def test_a_name_that_is_too_long_is_not_sent(name: str) -> None:
-    question = Question(1, 0, name, 1, 1)
+    question = Received(1, 0, name, 1, 1)
     with pytest.raises(UnpackableError):
         pack(Reply(0), question)
 
@@ -171,7 +171,7 @@ def test_records_other_than_opt_behind_a_question_are_passed_over(cluster: FakeC
 def test_a_negative_reply_that_does_not_fit_is_compressed() -> None:
     zone = ".".join(["z" * 60] * 3)
     soa = Record(zone, SOA, 5, Soa(f"ns.{zone}", f"hostmaster.{zone}", 1, 5))
-    wire = pack(Reply(3, authority=(soa,)), Question(1, 0, f"web.{zone}", 1, 1))
+    wire = pack(Reply(3, authority=(soa,)), Received(1, 0, f"web.{zone}", 1, 1))
     message = dns.message.from_wire(wire)
     assert not message.flags & dns.flags.TC
     assert str(message.authority[0].name) == f"{zone}."

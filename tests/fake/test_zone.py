@@ -27,6 +27,7 @@ def test_with_half_of_the_list_a_part_is_told_and_the_rest_is_servfail(
     cluster: FakeCluster,
 ) -> None:
     cluster.add_service("web").add_pod("10.0.0.1")
+    assert cluster.synced
     cluster.synced = False
     part = ask(cluster)
     assert (rcode(part), data(part)) == ("NOERROR", ["10.0.0.1"])

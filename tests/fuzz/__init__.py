@@ -1,1 +1,1 @@
-"""The scan of replies under a coverage-guided fuzzer: ``scripts/fuzz [seconds]``."""
+"""The readers of replies under a coverage-guided fuzzer: ``scripts/fuzz [seconds]``."""

@@ -43,7 +43,7 @@ def test_an_eviction_takes_fewer_nodes_than_hold_an_acknowledged_write() -> None
 
 def test_what_the_container_is_told_is_asked_for_by_the_program_or_by_the_library() -> None:
     (container,) = manifest("StatefulSet")["spec"]["template"]["spec"]["containers"]
-    sources = [FOLDER / "__main__.py", *PACKAGE.glob("*.py")]
+    sources = [FOLDER / "__main__.py", *PACKAGE.rglob("*.py")]
     text = "".join(source.read_text() for source in sources)
     for variable in container["env"]:
         assert f'"{variable["name"]}"' in text, variable

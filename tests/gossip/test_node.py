@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
-from examples.gossip.entries import Entry, Map
+from examples.gossip.entries import MAX_VERSION, Entry, Map, highest
 from examples.gossip.messages import Look, Reply, Request, Swap
 from examples.gossip.node import READY_FOR, Node, NotAcknowledgedError, PeerError
 from headless_discovery import Endpoint
@@ -21,11 +21,14 @@ class Memory:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.full = False
 
     def load(self) -> list[Entry]:
         return list(self.entries)
 
     async def append(self, entries: Iterable[Entry], _held: Map) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
         self.entries.extend(entries)
 
 
@@ -160,6 +163,53 @@ def test_a_node_that_lost_its_disk_stamps_no_other_write_with_a_stamp_it_gave_be
         assert after is not None
         assert after.version == before.version
         assert after.stamp != before.stamp
+
+    run(scenario)
+
+
+def test_a_full_disk_acknowledges_nothing_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        cluster = Cluster(2)
+        node, other = cluster.nodes
+        tasks = await life(cluster, node, other)
+        await other.put("before", "1")
+        for disk in cluster.disks.values():
+            disk.full = True
+        with pytest.raises(NotAcknowledgedError, match=r"cannot keep 'a': .*No space left"):
+            await node.put("a", "1")
+        cluster.disks["gossip-1"].full = False
+        await other._keep([Entry("b", "1", 9, "x")])
+        await cluster.clock.advance_async(30)
+        assert not any(task.done() for task in tasks)
+        assert values([node], "b") == [None]
+        assert "gossip-0 cannot keep what" in caplog.text
+        entry = await node.get("b")
+        assert entry is None, "it is told as it is held here"
+        cluster.disks["gossip-0"].full = False
+        await cluster.clock.advance_async(5)
+        assert values([node], "b") == ["1"]
+        await node.put("a", "1")
+        await end(tasks)
+
+    run(scenario)
+
+
+def test_one_message_about_the_far_future_stops_no_write() -> None:
+    async def scenario() -> None:
+        cluster = Cluster(3)
+        node, other, third = cluster.nodes
+        for version in (MAX_VERSION - 1, MAX_VERSION // 2, int(highest(cluster.clock.now())) + 1):
+            await node.answer(Swap("evil", (Entry("a", "evil", version, "evil"),)))
+            assert values([node], "a") == [None]
+        await node.answer(Swap("evil", (Entry("a", "evil", int(highest(0)), "evil"),)))
+        for number in range(5):
+            await node.put("a", str(number))
+            await other.put("b", str(number))
+        await third.delete("a")
+        again = cluster.start(cluster.service.pods[0])
+        assert values([again], "a") != ["evil"]
 
     run(scenario)
 

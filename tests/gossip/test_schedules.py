@@ -1,23 +1,26 @@
 """Whole clusters through seeded schedules of faults, on a fake clock.
 
-Processes crash, pods get other addresses and those of others, the Service is scaled, DNS fails in
-every way it can, messages between nodes are lost, and one disk is lost with all that is on it: one
-at most, since a write is acknowledged when two nodes hold it. Then it is quiet, and all nodes must
-agree, and hold what was acknowledged.
+Processes crash, pods get other addresses and those of others, the Service is scaled, DNS and (with
+``source="auto"``, every other seed) the API server fail in every way they can, messages between
+nodes are lost, and one disk is lost with all that is on it: one at most, since a write is
+acknowledged when two nodes hold it. Then it is quiet, and all nodes must agree, and hold what was
+acknowledged.
 """
 
 import asyncio
 import os
 import random
+from typing import get_args, get_type_hints
 
 import attrs
 import pytest
 
 from examples.gossip.entries import Entry
 from examples.gossip.node import NotAcknowledgedError
-from headless_discovery.testing._failures import FAILURES
+from headless_discovery.testing import FakeCluster
 from tests.gossip.world import CrashedError, World
 
+DNS_FAILURES, API_FAILURES = map(get_args, get_args(get_type_hints(FakeCluster.fail)["kind"]))
 SCHEDULES = int(os.environ.get("SCHEDULES", "20"))
 """CI takes 200."""
 TROUBLE = 30
@@ -49,7 +52,10 @@ class Schedule:
     def __attrs_post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.world = World(
-            self.seed, ttl=self.rng.choice((5, 30)), cache=self.rng.choice((None, 30))
+            self.seed,
+            ttl=self.rng.choice((5, 30)),
+            cache=self.rng.choice((None, 30)),
+            source="auto" if self.seed % 2 else "dns",
         )
 
     async def run(self) -> None:
@@ -104,10 +110,10 @@ class Schedule:
     # Faults.
 
     async def fault(self) -> None:
-        kind = self.rng.choice(
-            (self.crash, self.crash, self.replace, self.replace, self.scale, self.lose, self.dns)
-        )
-        await kind()
+        kinds = [self.crash, self.replace] * 2 + [self.scale, self.lose, self.dns]
+        if self.world.source == "auto":
+            kinds += [self.api, self.api]
+        await self.rng.choice(kinds)()
 
     def bring_up(self) -> None:
         for number in range(self.size):
@@ -160,18 +166,25 @@ class Schedule:
         """DNS fails; in several ways at once, or not any more."""
         cluster = self.world.cluster
         if self.rng.random() < 0.35:
-            self.tell("DNS heals")
+            self.tell("DNS and the API server heal")
             cluster.heal()
             cluster.synced = True
         elif self.rng.random() < 0.1:
             self.tell("DNS is as before its first list")
             cluster.synced = False
         else:
-            kind = self.rng.choice(FAILURES)
+            kind = self.rng.choice(DNS_FAILURES)
             times = self.rng.choice((None, None, 1, 5))
             qtype = self.rng.choice((None, None, "SRV", "A"))
             self.tell(f"DNS: {kind} for {qtype or 'all'}, {times or 'any number of'} times")
             cluster.fail(kind, times=times, qtype=qtype)
+
+    async def api(self) -> None:
+        """The API server is away, refuses, or forgets: for a few requests, or until all heals."""
+        kind = self.rng.choice(API_FAILURES)
+        times = self.rng.choice((None, 1, 5))
+        self.tell(f"{kind}, {times or 'any number of'} times")
+        self.world.cluster.fail(kind, times=times)
 
     # What must hold.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 
-from examples.gossip.entries import MAX_KEY, MAX_VALUE
-from examples.gossip.messages import Look, Reply, Request, Swapped, View, encode
+from examples.gossip.entries import MAX_KEY, MAX_VALUE, Entry
+from examples.gossip.messages import Look, Reply, Request, Swap, Swapped, View, encode
 from examples.gossip.node import Node, PeerError
 from examples.gossip.transport import HTTPTransport
 from examples.gossip.web import API
@@ -65,7 +67,9 @@ def run(scenario: "Callable[[Client, Pair], Awaitable[None]]") -> None:
     asyncio.run(main())
 
 
-async def said(client: "Client", method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+async def said(
+    client: "Client", method: str, path: str, body: bytes | io.BytesIO = b""
+) -> tuple[int, str]:
     async with client.request(method, path, data=body) as reply:
         return reply.status, await reply.text()
 
@@ -117,6 +121,29 @@ def test_what_no_node_asks_is_refused(body: bytes) -> None:
     run(scenario)
 
 
+def test_a_body_without_end_is_refused_before_it_is_read_to_its_end() -> None:
+    async def scenario(client: "Client", pair: Pair) -> None:
+        for method, path in (("POST", "/gossip"), ("PUT", "/kv/a")):
+            status, _ = await said(client, method, path, io.BytesIO(bytes(100_000_000)))
+            assert status == 413
+        assert (await said(client, "PUT", "/kv/a", b"1"))[0] == 200
+
+    run(scenario)
+
+
+def test_a_disk_that_takes_nothing_is_told_to_whoever_asks() -> None:
+    async def scenario(client: "Client", pair: Pair) -> None:
+        first = next(iter(pair.nodes.values()))
+        assert isinstance(first._disk, Memory)
+        first._disk.full = True
+        swap = encode(Swap("x", (Entry("a", "1", 1, "x"),)))
+        assert (await said(client, "POST", "/gossip", swap))[0] == 507
+        status, text = await said(client, "PUT", "/kv/a", b"1")
+        assert (status, "No space left" in text) == (503, True)
+
+    run(scenario)
+
+
 def test_it_lives_from_the_start_and_is_ready_once_it_has_gossiped() -> None:
     async def scenario(client: "Client", pair: Pair) -> None:
         assert await said(client, "GET", "/healthz") == (200, "ok\n")
@@ -162,13 +189,15 @@ def test_its_metrics_are_samples_that_prometheus_reads() -> None:
         await next(iter(pair.nodes.values())).gossip()
         status, text = await said(client, "GET", "/metrics")
         assert status == 200
-        lines = text.splitlines()
-        sample = re.compile(r'[a-z_]+(\{[a-z]+="[a-z]+"(,[a-z]+="[a-z]+")*\})? -?[0-9.e+]+')
-        assert all(sample.fullmatch(line) for line in lines)
-        assert 'headless_discovery_state{service="gossip",state="live"} 1' in lines
-        assert 'headless_discovery_endpoints{service="gossip"} 1' in lines
-        assert "gossip_exchanges_total 1" in lines
-        assert "gossip_ready 1" in lines
+        values = {
+            (sample.name, sample.labels.get("state")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+        assert values["headless_discovery_state", "live"] == 1
+        assert values["headless_discovery_endpoints", None] == 1
+        assert values["gossip_exchanges_total", None] == 1
+        assert values["gossip_ready", None] == 1
 
     run(scenario)
 
@@ -197,6 +226,16 @@ def test_a_request_goes_to_a_node_and_its_reply_comes_back() -> None:
     ("status", "body", "says"),
     [
         (500, b"", "500"),
+        (307, b"", "did not answer"),
+        (200, b"[" * 900, "did not answer"),
+        (
+            200,
+            b'{"kind": "Swapped", "node": "x", "entries": [["a", null, 1, "x", 1'
+            + b"0" * 400
+            + b"]]}",
+            "nothing was deleted at 1000",
+        ),
+        (200, b'{"kind": "View", "node": "x", "ready": NaN}', "not true or false"),
         (200, b"nonsense", "did not answer"),
         (200, encode(Look("x")), "answered with a request"),
         (200, b"x" * 1001, "says more than 1000 bytes"),
@@ -208,7 +247,7 @@ def test_whatever_is_wrong_with_a_reply_is_an_error_of_that_peer(
     monkeypatch.setattr("examples.gossip.transport.MAX_MESSAGE", 1000)
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(status=status, body=body)
+        return web.Response(status=status, body=body, headers={"Location": "/elsewhere"})
 
     app = web.Application()
     app.add_routes([web.post("/gossip", answer)])

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterable
+from typing import Any, Literal
 
 import attrs
 
@@ -24,7 +25,6 @@ from examples.gossip.messages import (
 )
 from examples.gossip.node import Node, PeerError
 from headless_discovery import Endpoint
-from headless_discovery._async import Bell
 from headless_discovery.testing import FakeClock, FakeCluster, FakePod
 
 _FOR_EVER = 3600.0
@@ -106,12 +106,16 @@ class DrivenClock(FakeClock):
     """One driver moves it; nobody else does by waiting, and who waits costs nothing."""
 
     async def wait_for_async(
-        self, bell: Bell, predicate: Callable[[], bool], until: float = math.inf
+        self,
+        waiters: Any,
+        predicate: Callable[[], bool],
+        until: float = math.inf,
+        *,
+        overdue: float = math.inf,
     ) -> bool:
-        cancel = self.call_at(until, bell.ring) if until < math.inf else None
+        cancel = self.call_at(until, waiters.wake) if until < math.inf else None
         try:
-            while not predicate() and self.now() < until:
-                await bell.wait(_FOR_EVER)
+            await waiters.wait_for(lambda: predicate() or self.now() >= until, lambda: _FOR_EVER)
         finally:
             if cancel is not None:
                 cancel()
@@ -121,8 +125,16 @@ class DrivenClock(FakeClock):
 class World:
     """The cluster, its network and its disks. ``loss``: of each message, in each direction."""
 
-    def __init__(self, seed: int, *, ttl: int = 5, cache: int | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        ttl: int = 5,
+        cache: int | None = None,
+        source: Literal["dns", "auto"] = "dns",
+    ) -> None:
         self.rng = random.Random(seed)
+        self.source = source
         self.clock = DrivenClock()
         self.cluster = FakeCluster(seed=seed, ttl=ttl, cache=cache, clock=self.clock)
         self.service = self.cluster.add_service(
@@ -139,7 +151,7 @@ class World:
         self.lives[name] = life
         node = Node(
             name,
-            pod.aio.peers("gossip", port="http", include_self=False),
+            pod.aio.peers("gossip", port="http", include_self=False, source=self.source),
             life,
             life,
             clock=self.clock,

@@ -10,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from . import picture
+from . import load, picture, zones
 from .world import Result, World
 
-PICTURE = Path(__file__).parent.parent.parent / "docs" / "images" / "membership.svg"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PICTURE = DOCS / "images" / "membership.svg"
+QUEUES = DOCS / "figures" / "queues.svg"
 EVERY = {100: 125, 10: 5}
 """Every so many seeds run with so many nodes; the others with 3."""
 
@@ -33,6 +35,13 @@ def main() -> int:
         description="Nodes that find one another by this library, on a fake clock, through outages "
         "of DNS, rolling updates, new addresses, and scaling to zero and back.",
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("nodes", "load", "zones"),
+        default="nodes",
+        help="nodes that find one another (default), or how long calls take, by strategy or zone",
+    )
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds (1000)")
     parser.add_argument("--first", type=int, default=1, help="the first of them (1)")
     parser.add_argument("--seed", type=int, help="replays this one, and tells what happens")
@@ -41,6 +50,16 @@ def main() -> int:
         "--picture", action="store_true", help="draws one story for the documents instead"
     )
     given = parser.parse_args()
+    if given.what == "zones":
+        print("\n".join(zones.table()))
+        return 0
+    if given.what == "load":
+        told = list(load.tell())
+        print(load.table(told))
+        if given.picture:
+            load.draw(told, QUEUES)
+            QUEUES.with_suffix(".inc").write_text(load.table(told))
+        return 0
     if given.picture:
         story = picture.tell()
         print(picture.table(story))

@@ -61,7 +61,7 @@ def tell() -> Story:
     names = [pod.hostname for pod in pods.values()]
     story = Story([], [], [], [])
     naive: frozenset[str] = frozenset()
-    with cluster.peers("web", port="peer") as store:
+    with cluster.peers("web", port="peer") as web:
         for second in range(END):
             if second == OUTAGE.start:
                 cluster.fail("servfail")
@@ -81,7 +81,7 @@ def tell() -> Story:
             story.published.append(_row(names, {pod.hostname for pod in pods.values()}))
             story.said.append(_row(names, said))
             story.naive.append(_row(names, naive))
-            story.library.append(_believed(names, store.snapshot))
+            story.library.append(_believed(names, web.snapshot))
     return story
 
 

@@ -41,11 +41,11 @@ def forgets_when_dns_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def believes_every_empty_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Membership, "_believes", lambda self, asked: True)
+    monkeypatch.setattr(Membership, "_believes_copies", lambda self, asked: True)
 
 
 def hardly_ever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Membership, "_jittered", lambda self, pause: pause * 4)
+    monkeypatch.setattr(Membership, "_jittered", lambda self, pause: pause * 12)
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,14 @@ the seed. What each node believes is held against what was published, all the ti
 import functools
 import random
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import attrs
 
 from headless_discovery import Change, Endpoint, NotReady, Peers, Policy, Resolver, State
-from headless_discovery._endpoint import dashed
-from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._cluster import FakePod
-from headless_discovery.testing._failures import Failure
+from headless_discovery.testing import FakeCluster, FakePod
 
+Outage = Literal["servfail", "nxdomain", "timeout", "refused", "garbage"]
 CACHE = 30
 """Seconds: of the name server, for names that there are and for those that there are not."""
 CHURN = 180.0
@@ -29,6 +28,8 @@ CHURN = 180.0
 TICK = 2.0
 """Seconds between two looks at what everybody believes."""
 _START_WITHIN = 600.0
+FORGET_AFTER = 60.0
+"""Seconds: what was last seen longer ago goes at the first answer that lacks it."""
 _LIE_AT_MOST = 20.0
 """Seconds: shorter than `Policy.empty_grace`, so that no lie is believed."""
 
@@ -65,9 +66,9 @@ class Bounds:
     def gone(self) -> float:
         """From a pod's leaving to its being dropped.
 
-        An old copy is the last that shows it; after `forget_after` any answer without it will do.
+        An old copy is the last that shows it; after 60 s any answer without it will do.
         """
-        return self.kept + self.policy.forget_after + max(self.refresh, self.recovery)
+        return self.kept + FORGET_AFTER + max(self.refresh, self.recovery)
 
 
 @attrs.define(eq=False)
@@ -76,7 +77,7 @@ class Node:
 
     number: int
     pod: FakePod | None = None
-    store: Peers | None = None
+    peers: Peers | None = None
     believed: frozenset[Pair] = frozenset()
     born: float = 0
     full_at: float | None = None
@@ -140,24 +141,24 @@ class World:
             self.address(), name=f"pod-{node.number}", hostname=name, ready=False
         )
         node.pod = pod
-        node.store = pod.peers("web", port="peer")
+        node.peers = pod.peers("web", port="peer")
         node.born = self.clock.now()
         node.believed = frozenset()
-        node.store.on_change(functools.partial(self.hears, node))
-        node.store.start()
+        node.peers.on_change(functools.partial(self.hears, node))
+        node.peers.start()
         self.after(self.rng.uniform(1, 10), functools.partial(self.set_ready, node, pod, True))
         self.note()
 
     def stop(self, node: Node) -> None:
         """The process ends, and its pod is gone."""
-        if node.pod is None or node.store is None:
+        if node.pod is None or node.peers is None:
             return
         self.say(f"{node.number} stops")
         self.count(node)
-        node.store.close()
+        node.peers.close()
         self._freed.append(node.pod.addresses[0])
         node.pod.delete()
-        node.pod = node.store = None
+        node.pod = node.peers = None
         self.note()
 
     def restart(self, node: Node) -> None:
@@ -225,7 +226,7 @@ class World:
 
     # What happens to DNS.
 
-    def outage(self, kind: Failure, seconds: float) -> None:
+    def outage(self, kind: Outage, seconds: float) -> None:
         self.say(f"DNS: {kind} for {seconds:.0f} s")
         self.healthy_since = None
         self.cluster.fail(kind)
@@ -250,7 +251,7 @@ class World:
     def a_failure(self) -> None:
         """Of some kind, for some time."""
         seconds = self.rng.choice([3.0, 15.0, 45.0, 90.0])
-        kinds: list[Failure | None] = ["servfail", "timeout", "refused", "garbage", None]
+        kinds: list[Outage | None] = ["servfail", "timeout", "refused", "garbage", None]
         kind = self.rng.choice(kinds)
         if kind is None:
             self.restart_of_dns(min(seconds, 30))
@@ -267,7 +268,7 @@ class World:
         """Takes down what is published now."""
         now = self.clock.now()
         current = {
-            (f"web-{node.number}" if self.stateful else dashed(address), address)
+            (f"web-{node.number}" if self.stateful else address.replace(".", "-"), address)
             for node in self.nodes
             if node.pod is not None and (self.before_ready or node.pod.ready)
             for address in node.pod.addresses
@@ -311,7 +312,7 @@ class World:
         if healthy is not None and healthy <= now - bounds.gone:
             may -= {pair for pair, until in self.left.items() if until <= now - bounds.gone}
         for node in self.nodes:
-            if node.store is None or node.store.snapshot.state is State.PENDING:
+            if node.peers is None or node.peers.snapshot.state is State.PENDING:
                 continue
             if not must <= node.believed:
                 self.problem(node, f"lacks {sorted(must - node.believed)}")
@@ -326,8 +327,8 @@ class World:
         """After some quiet: everybody knows the truth."""
         truth = frozenset(self.published)
         for node in self.nodes:
-            if node.store is not None:
-                snapshot = node.store.snapshot
+            if node.peers is not None:
+                snapshot = node.peers.snapshot
                 wanted = State.LIVE if truth else State.EMPTY
                 if node.believed != truth or snapshot.departing or snapshot.state is not wanted:
                     self.problem(
@@ -341,8 +342,8 @@ class World:
         self.problems.append(f"at {self.clock.now():.1f}: node {node.number} {text}")
 
     def count(self, node: Node) -> None:
-        assert node.store is not None
-        stats = node.store.stats
+        assert node.peers is not None
+        stats = node.peers.stats
         self.lookups += stats.lookups
         self.queries += stats.queries_udp + stats.queries_tcp
         self.node_seconds += self.clock.now() - node.born
@@ -389,9 +390,9 @@ class World:
             self.wait_for_everybody(node)
 
     def wait_for_everybody(self, node: Node) -> None:
-        assert node.store is not None
+        assert node.peers is not None
         try:
-            snapshot = node.store.wait_ready(
+            snapshot = node.peers.wait_ready(
                 len(self.nodes),
                 stable_for=self.rng.choice([0, 5]),
                 timeout=_START_WITHIN,

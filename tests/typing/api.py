@@ -9,10 +9,12 @@ import tenacity
 from headless_discovery import (
     Attempt,
     Change,
+    Clients,
     Clock,
     ConfigurationError,
     DiscoveryError,
     Endpoint,
+    LeastLoaded,
     LookupFailed,
     LookupTimeout,
     NotReady,
@@ -22,6 +24,7 @@ from headless_discovery import (
     Resolver,
     RoundRobin,
     ServiceName,
+    Session,
     Snapshot,
     State,
     Stats,
@@ -29,12 +32,13 @@ from headless_discovery import (
     Strategy,
     aio,
     connection_failed,
+    not_reached,
     peers,
 )
 from headless_discovery.testing import FakeClock, FakeCluster, FakePod, FakeService
 
 # Finding.
-store = peers(
+web = peers(
     "web.shop",
     port="http",
     protocol="udp",
@@ -50,20 +54,45 @@ store = peers(
     clock=Clock(),
     rng=random.Random(1),
 )
-assert_type(store, Peers)
+assert_type(web, Peers)
 assert_type(Peers.static(["10.0.0.1:80"], strategy="random"), Peers)
 peers("web", port=80, family="any", records="address")
 peers("web", port=None)
 assert_type(ServiceName.parse("web", namespace="shop"), ServiceName)
 assert_type(ServiceName("web", "shop").domain, str)
 
+# Calling.
+assert_type(not_reached(ValueError()), bool)
+assert_type(web.in_flight, dict[Endpoint, int])
+with web.use(key="user:42") as used:
+    assert_type(used, Endpoint)
+with web.clients(str, close=print) as clients:
+    assert_type(clients, Clients[str])
+    with clients.use() as client, clients.use_of(used) as other:
+        assert_type((client, other), tuple[str, str])
+assert_type(web.call(str, idempotent=True), str)
+
+
+async def connected(endpoint: Endpoint) -> float:
+    return 1.0
+
+
+async def calling(others: aio.Peers) -> None:
+    async with others.use() as used:
+        assert_type(used, Endpoint)
+    async with others.clients(connected) as floats, floats.use() as one:
+        assert_type(one, float)
+    async with others.clients(str) as texts, texts.use(key=1) as text:
+        assert_type(text, str)
+
+
 # What is known.
-assert_type(store.endpoints(), tuple[Endpoint, ...])
-assert_type(store.snapshot, Snapshot)
-assert_type(store.refresh(), Snapshot)
-assert_type(store.get("web-0"), Endpoint | None)
-assert_type(store.stats, Stats)
-for peer in store:
+assert_type(web.endpoints(), tuple[Endpoint, ...])
+assert_type(web.snapshot, Snapshot)
+assert_type(web.refresh(), Snapshot)
+assert_type(web.get("web-0"), Endpoint | None)
+assert_type(web.stats, Stats)
+for peer in web:
     assert_type(peer, Endpoint)
     assert_type(peer.name, str)
     assert_type(peer.hostname, str)
@@ -71,7 +100,7 @@ for peer in store:
     assert_type(peer.addresses, tuple[str, ...])
     assert_type(peer.port, int | None)
     assert_type(peer.ordinal, int | None)
-snapshot = store.snapshot
+snapshot = web.snapshot
 assert_type(snapshot.endpoints, tuple[Endpoint, ...])
 assert_type(snapshot.departing, tuple[Endpoint, ...])
 assert_type(snapshot.state, State)
@@ -82,11 +111,11 @@ assert_type(snapshot.answered_at, float | None)
 assert_type(snapshot.generation, int)
 
 # Choosing.
-assert_type(store.pick(), Endpoint)
-assert_type(store.pick("user:42"), Endpoint)
-assert_type(store.pick(key=b"user"), Endpoint)
-assert_type(store.pick(key=42), Endpoint)
-assert_type(store.ranked("user:42", 2), tuple[Endpoint, ...])
+assert_type(web.pick(), Endpoint)
+assert_type(web.pick("user:42"), Endpoint)
+assert_type(web.pick(key=b"user"), Endpoint)
+assert_type(web.pick(key=42), Endpoint)
+assert_type(web.ranked("user:42", 2), tuple[Endpoint, ...])
 
 
 class Lowest:
@@ -98,11 +127,27 @@ class Lowest:
         return endpoints[0]
 
 
-strategies: list[Strategy] = [Lowest(), Random(), RoundRobin(rng=random.Random(1)), Sticky()]
+class Counting(Lowest):
+    """It may have these two as well."""
+
+    def began(self, endpoint: Endpoint) -> None: ...
+
+    def ended(self, endpoint: Endpoint, error: BaseException | None) -> None: ...
+
+
+strategies: list[Strategy] = [
+    Lowest(),
+    Counting(),
+    Random(),
+    RoundRobin(rng=random.Random(1)),
+    LeastLoaded(rng=random.Random(1)),
+    Session(idle=60, most=10),
+    Sticky(own="me", bound=1.25, floor=2),
+]
 for strategy in strategies:
     peers("web", strategy=strategy)
 
-assert_type(store.sample(2), tuple[Endpoint, ...])
+assert_type(web.sample(2), tuple[Endpoint, ...])
 
 
 # Trying.
@@ -111,8 +156,8 @@ def state_of(peer: Endpoint) -> bytes:
     return str(peer).encode()
 
 
-assert_type(store.attempts(), Iterator[Attempt])
-for attempt in store.attempts(
+assert_type(web.attempts(), Iterator[Attempt])
+for attempt in web.attempts(
     key="user:42",
     on=(OSError, KeyError),
     stop=tenacity.stop_after_attempt(5),
@@ -124,12 +169,12 @@ for attempt in store.attempts(
     assert_type(attempt.endpoint, Endpoint)
     with attempt as tried:
         assert_type(tried, Endpoint)
-assert_type(store.attempts(on=lambda error: "busy" in str(error)), Iterator[Attempt])
-assert_type(store.call(state_of, key=42, on=connection_failed), bytes)
+assert_type(web.attempts(on=lambda error: "busy" in str(error)), Iterator[Attempt])
+assert_type(web.call(state_of, key=42, on=connection_failed), bytes)
 assert_type(connection_failed(OSError()), bool)
-store.report(store.pick(), OSError())
-store.report(store.pick())
-assert_type(store.ejected, dict[Endpoint, float])
+web.report(web.pick(), OSError())
+web.report(web.pick())
+assert_type(web.ejected, dict[Endpoint, float])
 
 # Being told.
 with peers("web") as background:
@@ -147,10 +192,10 @@ def told(change: Change) -> int:
     return len(change.added)
 
 
-assert_type(store.on_change(told), Callable[[], None])
-store.wait_ready(at_least=2, stable_for=5, timeout=60, see_self=True)
-store.start()
-store.close()
+assert_type(web.on_change(told), Callable[[], None])
+web.wait_ready(at_least=2, stable_for=5, timeout=60, see_self=True)
+web.start()
+web.close()
 
 
 # With asyncio and trio.
@@ -164,8 +209,8 @@ async def with_await() -> None:
     async for one in others:
         assert_type(one, Endpoint)
     assert_type(others.snapshot, Snapshot)
-    assert_type(others.get("web-0"), Endpoint | None)
-    assert_type(others.ranked(b"user", 2), tuple[Endpoint, ...])
+    assert_type(await others.get("web-0"), Endpoint | None)
+    assert_type(await others.ranked(b"user", 2), tuple[Endpoint, ...])
     assert_type(others.stats, Stats)
     assert_type(await others.refresh(), Snapshot)
     assert_type(await others.pick(key="user:42"), Endpoint)
@@ -183,7 +228,7 @@ async def with_await() -> None:
 
 # Errors.
 try:
-    store.endpoints()
+    web.endpoints()
 except LookupFailed as error:
     assert_type(error.rcode, str | None)
     assert_type(error.nameserver, str | None)
@@ -195,7 +240,9 @@ cluster = FakeCluster(ttl=30, cache=30, clock=FakeClock())
 service = cluster.add_service("web", ports={"http": 80, "dns": (53, "udp")}, families=["ipv4"])
 assert_type(service, FakeService)
 assert_type(service.add_pod("10.0.0.1", "fd00::1", ready=False), FakePod)
+assert_type(service.add_pod("10.0.0.2", zone="eu-1", node="node-1"), FakePod)
 assert_type(service.scale(3), tuple[FakePod, ...])
+assert_type(cluster.apply([{"kind": "Namespace", "metadata": {"name": "shop"}}]), tuple[str, ...])
 assert_type(cluster.peers("web", port="http", include_self=False), Peers)
 assert_type(service.pods[0].peers("web"), Peers)
 assert_type(cluster.aio.peers("web", port="http"), aio.Peers)

@@ -1,4 +1,4 @@
-// Command endpointslice runs Kubernetes' own EndpointSlice controller, alone.
+// Command endpointslice runs Kubernetes' own controllers of EndpointSlices, and no others.
 package main
 
 import (
@@ -12,10 +12,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/kubernetes/pkg/controller/endpointslice"
+	"k8s.io/kubernetes/pkg/controller/endpointslicemirroring"
 )
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "how to reach kube-apiserver")
+	// By default a test's changes do not wait for limits that protect large clusters.
+	qps := flag.Float64("qps", 2000, "requests a second; kube-controller-manager has 20")
+	burst := flag.Int("burst", 4000, "and at once; kube-controller-manager has 30")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -24,8 +28,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// A test's changes must not wait for a limit that protects large clusters.
-	config.QPS, config.Burst = 2000, 4000
+	config.QPS, config.Burst = float32(*qps), *burst
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		log.Fatal(err)
@@ -41,6 +44,16 @@ func main() {
 		client,
 		0, // no batching of updates, likewise
 	)
+	mirroring := endpointslicemirroring.NewController(
+		ctx,
+		all.Core().V1().Endpoints(),
+		all.Discovery().V1().EndpointSlices(),
+		all.Core().V1().Services(),
+		1000, // addresses of a subset, kube-controller-manager's default
+		client,
+		0,
+	)
 	all.Start(ctx.Done())
+	go mirroring.Run(ctx, 5)
 	controller.Run(ctx, 5)
 }

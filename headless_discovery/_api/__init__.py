@@ -1,0 +1,1 @@
+"""EndpointSlices, read from the API server: what they mean, and watching them."""

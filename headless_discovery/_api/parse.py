@@ -1,0 +1,179 @@
+"""One EndpointSlice as the API server writes it, and what of it matters here. Pure.
+
+It may contain anything: what is not an EndpointSlice raises `MalformedSliceError`.
+"""
+
+import ipaddress
+import re
+import socket  # for inet_pton alone
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import attrs
+
+from .._dns import wanted
+from .._dns.names import ServiceName
+from .._endpoint import dashed
+
+SERVICE = "kubernetes.io/service-name"
+_HEADLESS = "service.kubernetes.io/headless"
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLER = "endpointslice-controller.k8s.io"
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class MalformedSliceError(Exception):
+    """This is no EndpointSlice."""
+
+
+class Row(NamedTuple):
+    """One endpoint of one slice."""
+
+    name: str
+    addresses: tuple[str, ...]
+    numbers: tuple[int, ...]
+    """Of the requested port, or of all ports; the lowest first."""
+    ready: bool
+    serving: bool
+    terminating: bool
+    dashed: int
+    """4 or 6: it is called by its address, of that family."""
+    zone: str | None
+    node: str | None
+    pod: str | None
+    uid: object
+    """What distinguishes pods of one name: ``targetRef``, else the addresses."""
+
+
+@attrs.frozen
+class ParsedSlice:
+    """One EndpointSlice, as far as it matters here."""
+
+    name: str
+    rows: tuple[Row, ...] = ()
+    virtual: bool | None = None
+    """Whether its Service has a virtual IP; ``None`` if that does not show."""
+    elsewhere: bool | None = None
+    """Of a family that is not wanted: whether its ready endpoints, if any, have the port."""
+    left_out: str | None = None
+    """What of it is not used: all, where it has no IP addresses; or some addresses."""
+
+
+@attrs.frozen(kw_only=True)
+class SliceQuery:
+    """What is to be found in them; the arguments of `headless_discovery.peers`, checked."""
+
+    service: ServiceName
+    port: str | int | None = None
+    protocol: str = "tcp"
+    family: str = "prefer-ipv4"
+    pod_names: bool = False
+    """Whether a pod without a host name is called by its own (``endpoint_pod_names``)."""
+    families: tuple[int, ...] = attrs.field(init=False)
+    """The preferred one first."""
+
+    @families.default
+    def _families_of(self) -> tuple[int, ...]:
+        by_name = {"ipv4": (4,), "ipv6": (6,), "prefer-ipv6": (6, 4)}
+        return by_name.get(self.family, (4, 6))
+
+    def read(self, found: object) -> ParsedSlice:
+        """An object of the API; raises `MalformedSliceError`."""
+        try:
+            return self._read(found)
+        except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
+            raise MalformedSliceError(f"not an EndpointSlice: {error!r}") from error
+
+    def _read(self, found: Any) -> ParsedSlice:
+        metadata = found["metadata"]
+        labels = metadata.get("labels") or {}
+        kind = found.get("addressType")
+        family = {"IPv4": 4, "IPv6": 6}.get(kind)
+        by_controller = labels.get(_MANAGED_BY) == _CONTROLLER
+        rows: tuple[Row, ...] = ()
+        impossible: list[str] = []
+        elsewhere: bool | None = None
+        if family is not None:
+            numbers = self._numbers(found.get("ports"))
+            rows = tuple(self._rows(found.get("endpoints"), numbers, family, impossible))
+            if family not in self.families:
+                elsewhere = bool(numbers) if any(row.ready for row in rows) else None
+                rows = ()
+        virtual = _HEADLESS not in labels if by_controller else None
+        left_out = f"addressType {str(kind)!r:.40}" if family is None else None
+        if impossible:
+            left_out = f"addresses that no pod can have: {', '.join(impossible[:3])}"
+        return ParsedSlice(_text(metadata["name"]), rows, virtual, elsewhere, left_out)
+
+    def _numbers(self, ports: Any) -> tuple[int, ...]:
+        found: set[int] = set()
+        for port in ports or ():
+            number, name = port.get("port") or 0, port.get("name") or ""
+            if not isinstance(number, int) or not 0 <= number < 65536:
+                raise ValueError(f"port {number!r}")
+            protocol = port.get("protocol") or "TCP"
+            if not isinstance(self.port, str) or (
+                (name.lower(), protocol.lower()) == (self.port, self.protocol)
+            ):
+                found.add(number)
+        return tuple(sorted(found - {0}))
+
+    def _rows(
+        self, endpoints: Any, numbers: tuple[int, ...], family: int, impossible: list[str]
+    ) -> Iterator[Row]:
+        for endpoint in endpoints or ():
+            conditions = endpoint.get("conditions") or {}
+            ready = conditions.get("ready") in (True, None)
+            target = endpoint.get("targetRef") or {}
+            pod, zone, node = target.get("name"), endpoint.get("zone"), endpoint.get("nodeName")
+            hostname = endpoint.get("hostname") or ""
+            if not hostname and self.pod_names and pod and len(pod) < 64:
+                hostname = pod
+            addresses = tuple([_address(text, family) for text in endpoint.get("addresses") or ()])
+            if no_pods := wanted.impossible("\n".join(["", *addresses, ""])):
+                impossible += no_pods
+                addresses = tuple([each for each in addresses if each not in no_pods])
+            # One name for all of them, or one each (CoreDNS, ``endpointHostname``).
+            if hostname and len(addresses) > 1:
+                addresses = tuple(sorted(set(addresses), key=packed))
+            for each in (addresses,) if hostname and addresses else ((one,) for one in addresses):
+                label = hostname.lower() or dashed(each[0])
+                if _LABEL.fullmatch(label) is None:
+                    raise ValueError(f"host name {label!r}")
+                yield Row(
+                    f"{label}.{self.service}",
+                    each,
+                    numbers,
+                    ready,
+                    ready if conditions.get("serving") is None else bool(conditions["serving"]),
+                    bool(conditions.get("terminating")),
+                    family if any(label == dashed(one) for one in each) else 0,
+                    zone and sys.intern(zone),
+                    node and sys.intern(node),
+                    pod,
+                    target.get("uid") or each,
+                )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _address(text: str, family: int) -> str:
+    if family == 4:
+        socket.inet_pton(socket.AF_INET, text)
+        return text
+    return str(ipaddress.IPv6Address(text))
+
+
+def family_of(address: str) -> int:
+    """4 or 6."""
+    return 6 if ":" in address else 4
+
+
+def packed(address: str) -> bytes:
+    """An address as bytes, so that they sort as numbers."""
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)

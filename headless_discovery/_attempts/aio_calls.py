@@ -1,0 +1,275 @@
+"""The calls of `aio.Peers`, for tasks: use, attempts, clients. `calls` does it for threads."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+from .._endpoint import Endpoint
+from .._errors import check_callable, check_is_a
+from .._selection import Key
+from .._store.shared import Shared
+from .._store.steps import Call
+from .._time.tasks import library
+from .attempts import Attempt, Attempts, On, Pause, Stop, rules
+from .pool import C, Claim, Entry, Lease, Pool, log_failed_close
+from .use import InUse, UseBase, in_attempt
+
+T = TypeVar("T")
+
+
+class Use(UseBase):
+    """What `aio.Peers.use` returns."""
+
+    async def __aenter__(self) -> Endpoint:
+        endpoint = await self._pick(self._key)
+        in_use = self._in_use = InUse(self._peers, endpoint, self._key, tried=self._tried)
+        return in_use.endpoint
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        in_use, self._in_use = self._in_use, None
+        if in_use is not None:
+            in_use.end(error)
+
+
+class Clients(Pool[C]):
+    """One client for each endpoint, created at its first use; made by `Peers.clients`.
+
+    A client whose endpoint left or moved is closed by the next use once it is not in use; all
+    others are closed at the end of the ``async with`` statement.
+    """
+
+    def __init__(
+        self,
+        peers: "Calls",
+        make: Callable[[Endpoint], C | Awaitable[C]],
+        close: Callable[[C], object] | None = None,
+    ) -> None:
+        super().__init__(peers, make, close)
+        self._calls = peers
+        self._make = make
+        self._close = close
+
+    def use(self, key: Key | None = None) -> "ClientUse[C]":
+        """A client, in use while the block lasts: ``async with clients.use() as client: ...``.
+
+        Everything else is as in `headless_discovery.Clients.use`.
+        """
+        return ClientUse(self, self._calls.use(key))
+
+    def use_of(self, endpoint: Endpoint) -> "ClientUse[C]":
+        """The client of an endpoint, in use while the block lasts.
+
+        Everything else is as in `headless_discovery.Clients.use_of`.
+        """
+        check_is_a("endpoint", endpoint, Endpoint)
+        if in_attempt(self._calls, endpoint):
+            return ClientUse(self, None, endpoint)
+        return ClientUse(self, self._calls._use_of(endpoint))
+
+    async def _borrow(self, endpoint: Endpoint) -> Lease[C]:
+        """The client of an endpoint, without counting or reporting a use of the endpoint."""
+        await self._close_all(self._to_close())
+        lease, entry = self._lease(endpoint)
+        while not entry.is_made:
+            claim = Claim(library().event())
+            try:
+                first = entry.claims.setdefault(None, claim)
+                if first is claim and not entry.is_made:
+                    made: Any = self._make(endpoint)
+                    entry.client = await made if inspect.isawaitable(made) else made
+                    entry.is_made = True
+            except Exception as error:
+                claim.error = error
+                raise
+            finally:
+                entry.release(claim)
+            if first is not claim:
+                await first.done.wait()
+                if first.error is not None:
+                    raise first.error
+        if self._closed:  # while it was made
+            await self._close_all(self._made_too_late(entry))
+            self._check_open()
+        return lease
+
+    async def _close_all(self, entries: Iterator[Entry[C]]) -> None:
+        interrupt: BaseException | None = None
+        for entry in entries:
+            try:
+                await self._close_one(entry)
+            except BaseException as error:  # the others are closed all the same
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    async def _close_one(self, entry: Entry[C]) -> None:
+        client: Any = entry.client
+        close = getattr(client, "aclose", None) or getattr(client, "close", None)
+        try:
+            if self._close is not None:
+                closing: Any = self._close(client)
+            else:
+                closing = None if close is None else close()
+            if inspect.isawaitable(closing):
+                await closing
+        except Exception:
+            log_failed_close(entry.endpoint)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._close_all(self._all())
+
+
+class ClientUse(Generic[C]):
+    """What `Clients.use` returns."""
+
+    _lease: Lease[C]
+
+    def __init__(
+        self, clients: Clients[C], use: Use | None, attempted: Endpoint | None = None
+    ) -> None:
+        self._clients = clients
+        self._use = use
+        self._attempted = attempted
+
+    async def __aenter__(self) -> C:
+        if self._attempted is not None:  # which counts and reports
+            self._lease = await self._clients._borrow(self._attempted)
+            return self._lease.client
+        assert self._use is not None  # noqa: S101 - for type checkers: there is one or the other
+        endpoint = await self._use.__aenter__()
+        try:
+            self._lease = await self._clients._borrow(endpoint)
+        except BaseException as error:
+            await self._use.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self._lease.client
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lease.back()
+        if self._use is not None:
+            await self._use.__aexit__(kind, error, traceback)
+
+
+class _Attempts(Attempts["Calls"]):
+    """What `Peers.attempts` returns; not an async generator either."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        if self.key is not None:
+            await self.peers._prepare(self.store.snapshot.endpoints)
+        attempt = self.first() or await self.peers._carry_out(self.following())
+        if attempt is None:
+            raise StopAsyncIteration
+        return attempt
+
+
+class Calls(Shared):
+    """What `aio.Peers` has for calls."""
+
+    async def pick(self, key: Key | None = None) -> Endpoint:
+        """See `Peers`."""
+        raise NotImplementedError
+
+    async def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
+        """Computes the seeds of a new set in parts."""
+        raise NotImplementedError
+
+    async def _carry_out(self, call: Call[T]) -> T:
+        """Does what a call says."""
+        raise NotImplementedError
+
+    def use(self, key: Key | None = None) -> Use:
+        """One endpoint, in use while the block lasts: ``async with peers.use() as peer: ...``.
+
+        Everything else is as in `headless_discovery.Peers.use`.
+        """
+        return Use(self, self.pick, key)
+
+    def _use_of(self, endpoint: Endpoint) -> Use:
+        """The same of this endpoint."""
+
+        async def pick(_: Key | None) -> Endpoint:
+            return endpoint
+
+        return Use(self, pick, None, tried=None)
+
+    def attempts(
+        self,
+        key: Key | None = None,
+        *,
+        idempotent: bool = False,
+        on: On | None = None,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """Attempts: ``async for attempt in peers.attempts(): with attempt as peer: ...``.
+
+        Everything else is as in `headless_discovery.Peers.attempts`. An attempt that is cancelled
+        is neither a success nor a failure.
+        """
+        return _Attempts(self, key, rules(on, idempotent, stop, wait, timeout))
+
+    async def call(
+        self,
+        fn: Callable[[Endpoint], Awaitable[T]],
+        /,
+        *,
+        key: Key | None = None,
+        idempotent: bool = False,
+        on: On | None = None,
+        stop: Stop | None = None,
+        wait: Pause | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - a budget, shared by all attempts
+    ) -> T:
+        """Awaits ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
+        check_callable("fn", fn)
+        attempts = self.attempts(
+            key, idempotent=idempotent, on=on, stop=stop, wait=wait, timeout=timeout
+        )
+        async for attempt in attempts:
+            with attempt as endpoint:
+                return await fn(endpoint)
+        raise AssertionError  # pragma: no cover - it ends with a result or an error
+
+    @overload
+    def clients(
+        self,
+        make: Callable[[Endpoint], Awaitable[T]],
+        *,
+        close: Callable[[T], object] | None = None,
+    ) -> Clients[T]: ...
+
+    @overload
+    def clients(
+        self, make: Callable[[Endpoint], T], *, close: Callable[[T], object] | None = None
+    ) -> Clients[T]: ...
+
+    def clients(
+        self,
+        make: Callable[[Endpoint], T | Awaitable[T]],
+        *,
+        close: Callable[[T], object] | None = None,
+    ) -> Clients[T]:
+        """One client for each endpoint: ``async with peers.clients(make) as clients: ...``.
+
+        Everything else is as in `headless_discovery.Peers.clients`. ``make`` and ``close`` may be
+        async; by default a client's ``aclose`` or ``close`` method is called, if it has one.
+        """
+        return Clients(self, make, close)

@@ -1,0 +1,153 @@
+"""One client for each endpoint: which there are, who uses them, and which are to be closed.
+
+What threads and tasks share. No step needs a lock: each is one operation on a dict or a list.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from .._endpoint import Endpoint, Row, row_of
+from .._errors import Closed, check_callable
+from .._store.shared import Shared
+
+log = logging.getLogger("headless_discovery")
+C = TypeVar("C")
+
+
+class Claim:
+    """A client is being created; other callers wait until that is done."""
+
+    def __init__(self, done: Any) -> None:
+        self.done = done
+        self.error: Exception | None = None
+
+
+class Entry(Generic[C]):
+    """One endpoint and its client."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.client: C | None = None
+        self.is_made = False
+        self.claims: dict[None, Claim] = {}
+        """At most one: the first to set it makes the client."""
+        self.users: dict[int, None] = {}
+        """The `id` of each lease that lives."""
+
+    def release(self, claim: Claim) -> None:
+        """The claim is over: wakes those that wait."""
+        if self.claims.get(None) is claim:
+            del self.claims[None]
+        claim.done.set()
+
+
+class Lease(Generic[C]):
+    """A client in use, until `back`, or until this is garbage-collected."""
+
+    def __init__(self, entry: Entry[C]) -> None:
+        self._entry = entry
+        entry.users[id(self)] = None
+
+    @property
+    def client(self) -> C:
+        """The client; once it is made."""
+        client: C = self._entry.client  # type: ignore[assignment]  # it is made by then
+        return client
+
+    def back(self) -> None:
+        """It is used no more."""
+        self._entry.users.pop(id(self), None)
+
+    def __del__(self) -> None:
+        self.back()
+
+
+class Pool(Generic[C]):
+    """The clients, by endpoint."""
+
+    def __init__(self, peers: Shared, make: object, close: object) -> None:
+        check_callable("make", make)
+        if close is not None:
+            check_callable("close", close)
+        self._peers = peers
+        self._entries: dict[Row, Entry[C]] = {}
+        self._leaving: list[Entry[C]] = []
+        """Their endpoints are gone; closed once they are not in use."""
+        self._swept: object = None
+        self._closed = False
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        entries = [*self._entries.values(), *self._leaving]
+        return sum(entry.is_made for entry in entries) if self._process == os.getpid() else 0
+
+    def _lease(self, endpoint: Endpoint) -> tuple[Lease[C], Entry[C]]:
+        """A lease of an endpoint's client, which may have to be made yet."""
+        row = row_of(endpoint)
+        while True:
+            self._check_open()
+            entry = self._entries.get(row)
+            if entry is None:
+                entry = self._entries.setdefault(row, Entry(endpoint))
+                self._swept = None  # it may be of an endpoint that is gone already
+            lease = Lease(entry)
+            if self._entries.get(row) is entry:  # pragma: no branch - or it has just left
+                return lease, entry
+
+    def _to_close(self) -> Iterator[Entry[C]]:
+        """Those to be closed now: their endpoints are gone, and they are not in use."""
+        self._forget_after_fork()
+        endpoints = self._peers.snapshot.endpoints
+        if self._swept is not endpoints:
+            self._swept = endpoints
+            for row in self._entries.keys() - set(map(row_of, endpoints)):
+                entry = self._entries.pop(row, None)
+                if entry is not None:  # pragma: no branch - or another was quicker
+                    self._leaving.append(entry)
+        for entry in list(self._leaving):
+            if not entry.users and self._take(entry):
+                yield entry
+
+    def _all(self) -> Iterator[Entry[C]]:
+        """Those to be closed at the end: all of them, but what is being made then."""
+        self._closed = True
+        self._forget_after_fork()
+        for row in list(self._entries):
+            self._leaving.append(self._entries.pop(row))
+        for entry in list(self._leaving):
+            if entry.is_made and self._take(entry):
+                yield entry
+
+    def _made_too_late(self, entry: Entry[C]) -> Iterator[Entry[C]]:
+        """One that was being made at the end, for the first of those who waited for it."""
+        listed = self._entries.pop(row_of(entry.endpoint), None)  # it came while that began
+        if listed is entry or self._take(entry):
+            yield entry
+
+    def _take(self, entry: Entry[C]) -> bool:
+        """Whether it is the caller's to close, if it was made: it is closed once."""
+        try:
+            self._leaving.remove(entry)
+        except ValueError:  # another closes it
+            return False
+        return entry.is_made
+
+    def _check_open(self) -> None:
+        """Raises `Closed` after the end."""
+        if self._closed:
+            raise Closed(
+                f"these clients of {self._peers!r} were closed",
+                hint="Use them inside their with statement.",
+            )
+
+    def _forget_after_fork(self) -> None:
+        """In the child they are the parent's: forgotten, and not closed."""
+        if self._process != os.getpid():  # pragma: no cover - tests/test_kept_clients.py
+            self._entries, self._leaving, self._process = {}, [], os.getpid()
+
+
+def log_failed_close(endpoint: Endpoint) -> None:
+    """Called where the error is handled."""
+    log.exception("closing the client of %s failed", endpoint)

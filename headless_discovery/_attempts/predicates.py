@@ -1,0 +1,261 @@
+"""What an error says about the endpoint, whichever library raised it.
+
+Libraries are known by the names of their error classes: none is imported here. What each of them
+raises for which fault was measured: tests/test_predicates.py makes every fault for real.
+"""
+
+import enum
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+
+from .._errors import DiscoveryError
+
+
+class Verdict(enum.IntEnum):
+    """What an error says, the least first."""
+
+    NOTHING = 0
+    """It says nothing about the endpoint: a mistake of the caller, a cancellation."""
+    ANSWERED = 1
+    """It answered, with an HTTP status."""
+    UNAVAILABLE = 2
+    """It answered that it, or what stands behind it, cannot serve now: 502, 503, 504."""
+    FAILED = 3
+    """The connection failed; the request may have been received."""
+    NOT_REACHED = 4
+    """It cannot have got the request."""
+
+
+_UNAVAILABLE = frozenset({502, 503, 504})
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+_LOST = frozenset(
+    # Python makes a ConnectionError or a TimeoutError of these; subclasses of OSError that
+    # libraries have come with the number alone.
+    {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ESHUTDOWN}
+    | {errno.ETIMEDOUT}
+)
+_WRAPPERS = frozenset(
+    {
+        "urllib.URLError",
+        "requests.ConnectionError",
+        "requests.SSLError",
+        "urllib3.MaxRetryError",
+        "urllib3.SSLError",
+    }
+)
+"""They are judged by the error that they name, too."""
+_HTTPX = ("httpx", "httpx2", "httpcore", "httpcore2")
+_KNOWN = {
+    # What a library raises for connecting alone.
+    **dict.fromkeys(
+        [
+            "urllib3.NewConnectionError",
+            "urllib3.ConnectTimeoutError",
+            "requests.ConnectTimeout",
+            "aiohttp.ClientConnectorError",
+            "aiohttp.ConnectionTimeoutError",
+            *[f"{library}.ConnectError" for library in _HTTPX],
+            *[f"{library}.ConnectTimeout" for library in _HTTPX],
+        ],
+        Verdict.NOT_REACHED,
+    ),
+    # Of the caller's own doing: a full pool of its own says nothing of the endpoint.
+    **dict.fromkeys(
+        [
+            *[f"{library}.LocalProtocolError" for library in _HTTPX],
+            *[f"{library}.UnsupportedProtocol" for library in _HTTPX],
+            *[f"{library}.PoolTimeout" for library in _HTTPX],
+            "redis.AuthenticationError",
+            "redis.MaxConnectionsError",
+        ],
+        Verdict.NOTHING,
+    ),
+    **dict.fromkeys(
+        [
+            "httpx.TransportError",
+            "httpx2.TransportError",
+            *[
+                f"{core}.{name}"
+                for core in _HTTPX[2:]
+                for name in ("NetworkError", "ProtocolError")
+            ],
+            *[f"{core}.TimeoutException" for core in _HTTPX[2:]],
+            "aiohttp.ClientConnectionError",
+            "aiohttp.ClientPayloadError",
+            "requests.ConnectionError",
+            "requests.Timeout",
+            "requests.ChunkedEncodingError",
+            "urllib3.ProtocolError",
+            "urllib3.ReadTimeoutError",
+            "http.IncompleteRead",
+            "http.RemoteDisconnected",
+            "redis.ConnectionError",
+            "redis.TimeoutError",
+            "anyio.BrokenResourceError",
+            "trio.BrokenResourceError",
+            "trio.TooSlowError",
+        ],
+        Verdict.FAILED,
+    ),
+}
+"""By the top-level package and the name of the class; the first in the error's MRO counts."""
+
+
+def not_reached(error: BaseException) -> bool:
+    """Whether the endpoint cannot have received the request, so that another one may get it.
+
+    True only for errors of connecting: a refused or timed-out connection, an unreachable or unknown
+    host, a TLS handshake that failed. The errors of urllib, requests, urllib3, httpx, httpx2,
+    aiohttp, plain sockets, asyncio, trio and anyio are recognised by their names. Those of gRPC and
+    redis do not say whether a request was sent, so it is never true for them.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        ``False`` in doubt, for an HTTP status, for a `DiscoveryError`, and for an exception group
+        unless it is true for all its errors.
+    """
+    return judged(error) >= Verdict.NOT_REACHED
+
+
+def connection_failed(error: BaseException) -> bool:
+    """Whether the connection to the endpoint failed, before or after the request was sent.
+
+    True if `not_reached` is true, and for a connection that was lost, timed out or broke TLS: then
+    the endpoint may have received the request.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        ``False`` for an HTTP status, for a `DiscoveryError`, for errors that say nothing about the
+        endpoint (the client's pool is full), and for an exception group unless it is true for all
+        its errors.
+    """
+    return judged(error) >= Verdict.FAILED
+
+
+def judged(error: BaseException | None) -> Verdict:
+    """What an error says; the outermost class that is known decides."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        verdict = _of_one(error)
+        if verdict is not None:
+            return verdict
+        error = error.__cause__  # never an implicit context: it may be anything
+    return Verdict.NOTHING
+
+
+def _of_one(error: BaseException) -> Verdict | None:
+    """The same of this error alone; ``None``: its cause decides."""
+    if isinstance(error, DiscoveryError):
+        return Verdict.NOTHING
+    names = [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__]
+    status = _http_status(error, names)
+    if status is not None:
+        return Verdict.UNAVAILABLE if status in _UNAVAILABLE else Verdict.ANSWERED
+    if isinstance(error, BaseExceptionGroup):
+        return min(judged(each) for each in error.exceptions)
+    known = next((_KNOWN[name] for name in names if name in _KNOWN), None)
+    if known is not Verdict.NOT_REACHED and not _WRAPPERS.isdisjoint(names):
+        return max(known or Verdict.NOTHING, judged(_named_by(error)))
+    if known is Verdict.FAILED and _was_refused_by_http_2(error):
+        return Verdict.NOT_REACHED
+    if known is not None:
+        return known
+    return _of_grpc(error) if "grpc.RpcError" in names else _of_python(error)
+
+
+def _http_status(error: BaseException, names: list[str]) -> int | None:
+    """As libraries have it: on the error, or on its response."""
+    places: list[tuple[object, str]] = [(error, "status"), (error, "status_code")]
+    if "urllib.HTTPError" in names:
+        places.append((error, "code"))  # other libraries have other codes there
+    response = _attribute(error, "response")
+    places += [(response, "status"), (response, "status_code")]
+    for place, name in places:
+        status = _attribute(place, name)
+        if isinstance(status, int) and 100 <= status <= 599:
+            return status
+    return None
+
+
+def _attribute(place: object, name: str) -> object:
+    try:
+        return getattr(place, name, None)
+    except Exception:
+        return None
+
+
+def _named_by(error: BaseException) -> BaseException | None:
+    """What a wrapper is about: its reason, or the first argument that is an error."""
+    for each in (_attribute(error, "reason"), *error.args):
+        if isinstance(each, BaseException):
+            return each
+    return None
+
+
+def _was_refused_by_http_2(error: BaseException) -> bool:
+    """REFUSED_STREAM, or a GOAWAY below our stream (RFC 9113, 8.7): nothing was processed.
+
+    httpcore raises its error with the event of h2; httpx raises its own from that. Where the last
+    stream is not 0, httpcore sends again by itself.
+    """
+    for each in (error, error.__cause__):
+        event = each.args[0] if each is not None and each.args else None
+        if _attribute(event, "last_stream_id") == 0:
+            return True
+        if _attribute(event, "stream_id") is not None and _attribute(event, "error_code") == 7:
+            return True
+    return False
+
+
+def _of_grpc(error: BaseException) -> Verdict:
+    """A handler that ran gives the same codes as a connection that was refused."""
+    code = _attribute(error, "code")
+    name = _attribute(code() if callable(code) else None, "name")
+    return Verdict.FAILED if name in ("UNAVAILABLE", "DEADLINE_EXCEEDED") else Verdict.NOTHING
+
+
+def _of_python(error: BaseException) -> Verdict | None:
+    """The errors of the standard library."""
+    ssl = sys.modules.get("ssl")  # not imported: slow, and nothing can have raised its errors then
+    number = error.errno if isinstance(error, OSError) else None
+    by_tls = ssl is not None and isinstance(error, ssl.SSLError)
+    if ssl is not None and isinstance(error, ssl.SSLCertVerificationError):
+        return Verdict.NOT_REACHED
+    if isinstance(error, ConnectionRefusedError | socket.gaierror):
+        return Verdict.NOT_REACHED
+    if not by_tls and number in _UNREACHABLE:
+        return Verdict.NOT_REACHED
+    if by_tls or isinstance(error, TimeoutError | ConnectionResetError):
+        return Verdict.NOT_REACHED if _was_connecting(error) else Verdict.FAILED
+    if isinstance(error, ConnectionError) or number in _LOST:
+        return Verdict.FAILED
+    return None
+
+
+def _was_connecting(error: BaseException) -> bool:
+    """Whether it was raised within a connection attempt or a TLS handshake of the standard library.
+
+    By the code that its traceback passes; looked up each time, since gevent replaces it.
+    """
+    return not set(_passed(error)).isdisjoint(_connecting())
+
+
+def _passed(error: BaseException) -> Iterator[object]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        yield traceback.tb_frame.f_code
+        traceback = traceback.tb_next
+
+
+def _connecting() -> Iterator[object]:
+    yield getattr(socket.create_connection, "__code__", None)
+    ssl = sys.modules.get("ssl")
+    if ssl is not None:
+        yield getattr(ssl.SSLSocket.do_handshake, "__code__", None)

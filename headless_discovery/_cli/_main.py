@@ -1,0 +1,335 @@
+"""The command line: its grammar, and which module runs each command."""
+
+import argparse
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .. import __version__
+from .._dns.names import PROTOCOLS
+from .._dns.resolver import NAMESERVER_VARIABLE
+from .._dns.wanted import FAMILIES, RECORDS
+from . import _doctor, _options, _resolve, _watch
+from ._options import Arguments, count, duration, network, port, ttl
+
+Run = Callable[[Arguments, TextIO], int]
+_Group = argparse._ActionsContainer
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_EXIT_CODES = f"""\
+exit code:
+  {_options.FOUND}  found            {_options.FAILED}  DNS failed, so nothing is known
+  {_options.NONE}  none             {_options.NOT_HEADLESS}  not a headless Service
+  {_options.USAGE}  wrong argument   {_options.NO_SUCH_PORT}  no such port
+"""
+_SOURCES = ("dns", "api", "auto")
+_STOPPED = "exit code:\n  0  stopped by the user   2  wrong argument\n"
+_FILES = {
+    "bash": "_shtab_compgen_files",
+    "zsh": "_files",
+    "fish": "(__fish_complete_path (commandline -ct))",
+}
+"""What shtab, which may not be installed, calls the completion of files (``shtab.FILE``)."""
+
+
+def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -> int:
+    """Runs one command and returns its exit code; ``arguments`` default to ``sys.argv``."""
+    if arguments is None:
+        # As a container's first process it would not end by SIGTERM without that.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The commands report by themselves what the library logs.
+    if not (log := logging.getLogger("headless_discovery")).handlers:
+        log.addHandler(logging.NullHandler())
+    parser = make_parser()
+    parsed = parser.parse_args(arguments, Arguments())
+    if (wrong := parsed.contradiction()) is not None:
+        parsed.command.error(wrong)
+    run: Run = parsed.run
+    try:
+        return run(parsed, sys.stdout if out is None else out)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. The interpreter must not flush into it again.
+        sys.stdout = None
+        return _options.FOUND
+    except KeyboardInterrupt:
+        return _options.INTERRUPTED
+
+
+class _PrintCompletion(argparse.Action):
+    """``--print-completion``: by shtab, if it is installed."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 - nothing is kept
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            import shtab  # noqa: PLC0415 - an extra
+        except ImportError:
+            parser.error(f"{option_string} needs shtab: pip install 'headless_discovery[cli]'")
+        print(shtab.complete(parser, str(values)))
+        parser.exit()
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The grammar; the documentation and shell completion are made from it."""
+    parser = argparse.ArgumentParser(
+        prog="headless-discovery",
+        description="Finds the pods of a Kubernetes headless Service, as an app's peers.\n\n"
+        "examples:\n"
+        "  headless-discovery resolve kubia-headless    which pods there are now\n"
+        "  headless-discovery doctor kubia-headless     why one is missing\n"
+        "  headless-discovery demo                      without a cluster",
+        epilog="headless-discovery COMMAND --help describes a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"%(prog)s {__version__}"
+    parser.add_argument(
+        "--version", action="version", version=version, help="print the version and exit"
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "fish"),
+        help="print the completion script for that shell",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for add in (_add_resolve, _add_watch, _add_wait, _add_doctor, _add_demo, _add_serve):
+        add(commands)
+    return parser
+
+
+def _add_resolve(commands: "_Commands") -> None:
+    resolve = _command(
+        commands,
+        "resolve",
+        _resolve.run,
+        help="list the pods of a Service",
+        description="Lists the pods of a headless Service, and which DNS records each was found "
+        "by.",
+        examples=(
+            "headless-discovery resolve kubia-headless --port http",
+            "headless-discovery resolve nginx -n shop --json",
+            "headless-discovery resolve gossip.default.svc.cluster.local "
+            "--nameserver 127.0.0.1:5353",
+        ),
+    )
+    _add_service(resolve)
+
+
+def _add_watch(commands: "_Commands") -> None:
+    watch = _command(
+        commands,
+        "watch",
+        _watch.run,
+        help="follow the pods of a Service as they come and go",
+        description="Shows the pods of a headless Service, and each change.\nOn a terminal it is a "
+        "live view, in a pipe one JSON line for each change. Ctrl-C stops it.",
+        examples=(
+            "headless-discovery watch kubia-headless --port http",
+            "headless-discovery watch gossip.default --plain",
+            "headless-discovery watch gossip.default | jq -r '.added[].address'",
+        ),
+        exit_codes=_STOPPED,
+    )
+    _add_service(watch, json="print one JSON line for each change, on a terminal too")
+    _flag(watch, "--plain", "print lines of text")
+
+
+def _add_wait(commands: "_Commands") -> None:
+    wait = _command(
+        commands,
+        "wait",
+        _resolve.run_wait,
+        help="wait until enough pods are published",
+        description="Waits until enough pods of a headless Service are published.\nFor an init "
+        "container, or a script.",
+        examples=(
+            "headless-discovery wait gossip --at-least 3 --stable-for 5s --timeout 60s",
+            "headless-discovery wait gossip --exclude-self && exec my-app",
+        ),
+        exit_codes="exit code:\n"
+        "  0  ready             2  wrong argument\n"
+        "  1  not ready         4  not a headless Service\n",
+    )
+    _add_service(wait)
+    wait.add_argument(
+        "--at-least",
+        type=count,
+        default=1,
+        metavar="N",
+        help="number of pods; 0: only until DNS has answered; default: 1",
+    )
+    _time(wait, "--stable-for", 0.0, "and the same pods in every answer for this time; default: 0")
+    _time(wait, "--timeout", None, "fail after this time; default: never")
+    _flag(wait, "--see-self", "this pod must be published too")
+
+
+def _add_doctor(commands: "_Commands") -> None:
+    doctor = _command(
+        commands,
+        "doctor",
+        _doctor.run,
+        help="check why pods do not find one another",
+        description="Checks each step from the name to the pod.\nFor each it reports ok, warn or "
+        "fail, what was found, what it means and what to do.\nIt needs only DNS.",
+        examples=(
+            "headless-discovery doctor kubia-headless --port http",
+            "headless-discovery doctor gossip -n shop --connect",
+            "kubectl run doctor -n shop --rm -it --restart=Never --image=<image> -- doctor gossip",
+        ),
+        exit_codes="exit code: that of the first failed check\n"
+        "  0  none failed                         3  DNS or the network\n"
+        "  1  no pods                             4  not a headless Service\n"
+        "  2  wrong argument or configuration     5  no such port\n",
+    )
+    _add_service(doctor, json="print one JSON object, for bug reports")
+    _flag(doctor, "--connect", "connect to each pod's port: 1 s each, 16 at once")
+
+
+def _add_demo(commands: "_Commands") -> None:
+    demo = _command(
+        commands,
+        "demo",
+        _later("_demo"),
+        operand="",
+        help="show what happens to peers in a cluster's life",
+        description="Shows peers in a fake cluster in memory.\nStart, scaling, a rolling update, "
+        "an outage of DNS, recovery: it takes some seconds, and no network.",
+        examples=("headless-discovery demo", "headless-discovery demo --plain"),
+        exit_codes="exit code:\n  0  always\n",
+    )
+    _flag(demo, "--plain", "print lines of text, at once")
+
+
+def _add_serve(commands: "_Commands") -> None:
+    serve = _command(
+        commands,
+        "serve",
+        _later("_serve"),
+        operand="MANIFEST...",
+        help="run a name server for some manifests, without a cluster",
+        description="Answers as the cluster's name server would, for the Services of some "
+        "manifests.\nFor developing an app without a cluster. Manifests are YAML or JSON; files "
+        "are read again when\nthey change.",
+        examples=(
+            "headless-discovery serve cluster.yaml --pod-network 127.0.1.0/24",
+            "headless-discovery serve deploy/ --strict",
+            "kubectl get services,endpointslices -A -o json | headless-discovery serve -",
+        ),
+        exit_codes=_STOPPED,
+    )
+    manifests = serve.add_argument(
+        "manifests", metavar="MANIFEST", nargs="+", help="a file, a folder, or - for stdin"
+    )
+    manifests.complete = _FILES  # type: ignore[attr-defined]  # shtab reads it
+    serve.add_argument(
+        "--listen",
+        default="127.0.0.1:10053",
+        metavar="HOST:PORT",
+        help="default: 127.0.0.1:10053; port 0: any free port",
+    )
+    serve.add_argument(
+        "--pod-network",
+        type=network,
+        metavar="NETWORK",
+        help="where the pods get their addresses from, such as 127.0.1.0/24",
+    )
+    _flag(serve, "--strict", "exit with 2 if a manifest cannot be used")
+    _flag(serve, "--allow-remote", "allow an address that other hosts can reach")
+    serve.add_argument("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
+    serve.add_argument(
+        "--ttl",
+        type=ttl,
+        default=5,
+        metavar="SECONDS",
+        help="of every record; default: 5",
+    )
+
+
+def _later(module: str) -> Run:
+    """The ``run`` of a module that is imported only for its command, since it has the fake."""
+
+    def run(arguments: Arguments, out: TextIO) -> int:
+        code: int = importlib.import_module(f".{module}", __package__).run(arguments, out)
+        return code
+
+    return run
+
+
+def _command(
+    commands: "_Commands",
+    name: str,
+    run: Run,
+    *,
+    operand: str = "SERVICE",
+    help: str,  # noqa: A002 - argparse's own word
+    description: str,
+    examples: Sequence[str],
+    exit_codes: str = _EXIT_CODES,
+) -> argparse.ArgumentParser:
+    """One command; its help begins with examples."""
+    shown = "\n".join(f"  {example}" for example in examples)
+    command = commands.add_parser(
+        name,
+        usage=f"headless-discovery {name} {operand} [OPTION...]".replace("  ", " "),
+        help=help,
+        description=f"{description}\n\nexamples:\n{shown}",
+        epilog=exit_codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run, command=command)
+    return command
+
+
+def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON object") -> None:
+    command.add_argument("service", metavar="SERVICE", help="svc, svc.namespace or a full name")
+    what = command.add_argument_group("what to look up")
+    what.add_argument("--port", type=port, help="a port's name, or its number")
+    _choice(what, "--protocol", PROTOCOLS, "of a port's name: {}", default=None)
+    what.add_argument("-n", "--namespace", help="default: this pod's own")
+    what.add_argument(
+        "--cluster-domain", metavar="DOMAIN", help="default: resolv.conf's, or cluster.local"
+    )
+    _choice(what, "--family", FAMILIES, "of addresses: {}")
+    _choice(what, "--records", RECORDS, "{}: A and AAAA alone")
+    _flag(what, "--exclude-self", "leave this pod out")
+    _choice(what, "--source", _SOURCES, "{}; api: EndpointSlices, auto: them if they can be read")
+    what.add_argument("--zone", help="prefer its pods; auto: that of $POD_ZONE")
+    servers = command.add_argument_group("name servers")
+    servers.add_argument(
+        "--nameserver",
+        action="append",
+        metavar="ADDRESS[:PORT]",
+        help=f"may be repeated; default: ${NAMESERVER_VARIABLE}, or resolv.conf's",
+    )
+    _time(servers, "--lifetime", 5.0, "for one lookup, such as 500ms; default: 5s")
+    _flag(command, "--json", json)
+
+
+def _flag(group: _Group, name: str, text: str) -> None:
+    group.add_argument(name, action="store_true", help=text)
+
+
+def _time(group: _Group, name: str, default: float | None, text: str) -> None:
+    group.add_argument(name, type=duration, default=default, metavar="TIME", help=text)
+
+
+def _choice(
+    group: _Group, name: str, choices: Sequence[str], text: str, default: str | None = ""
+) -> None:
+    """One of the choices; the help lists them, the first as the default."""
+    first, *others = choices
+    group.add_argument(
+        name,
+        choices=choices,
+        default=first if default == "" else default,
+        metavar=name.removeprefix("--").upper(),
+        help=text.format(f"{first} (default), {', '.join(others)}"),
+    )

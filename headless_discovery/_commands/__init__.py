@@ -1,1 +1,0 @@
-"""The commands of ``headless-discovery``, one module each; `_cli` parses and calls them."""

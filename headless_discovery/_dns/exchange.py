@@ -1,0 +1,476 @@
+"""A lookup's questions and the name servers: which to query, how, and when to stop. Pure.
+
+`exchange` is a generator that carries out a lookup. It yields one kind of `Step`: what to send,
+which sockets to close, until when to wait at most; and is sent the events: which socket received
+which bytes or failed. It uses no sockets, and reads time by a function that is passed in.
+`sockets`, `aio_sockets` and the `FakeCluster` each have one short driver for it.
+
+- A try takes 2 s and a lookup 5 s by default. After a server that fails, the next is queried. One
+  that does not reply is also queried again: without EDNS, then over TCP, then as at first.
+- A late reply is still used: sockets stay open until the question has its answer.
+- Optional answers are waited for only briefly after all others have come.
+- A negative answer from another zone than the cluster's is held back while others are queried.
+"""
+
+import math
+import operator
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+import attrs
+
+from .failures import NOT_WAITED_FOR, OUT_OF_TIME, NoReply, failure
+from .message import Answer, MalformedReplyError, Server, Type, is_reply, is_truncated, query
+from .names import ServiceName
+from .read import parse, scan
+from .steps import Event, Plan, Question, Reply, Send, Step, Steps
+
+_T = TypeVar("_T")
+
+AT_MOST_IN_FLIGHT = 64
+"""Questions of one lookup."""
+_AT_ONCE = 8
+"""Questions that are sent without yielding to other tasks."""
+_MADE_AT_ONCE = 250
+"""Questions that are prepared without yielding to other tasks."""
+_SHORTLY = 0.5
+"""Seconds to wait for optional answers after all others have come."""
+_HARDLY = 0.02
+"""Seconds to wait for those that did not come the last time."""
+_REMEMBERED = 300.0
+"""Seconds for which an observation about a server is used before it is made again."""
+_USABLE = ("NOERROR", "NXDOMAIN")
+KNOWS_NO_EDNS = ("FORMERR", "BADVERS", "NOTIMP")  # RFC 6891, 7
+_PERHAPS_NO_EDNS = (*KNOWS_NO_EDNS, "SERVFAIL")
+
+
+@attrs.define(eq=False)
+class _Known:
+    """What one server was seen to do."""
+
+    server: Server
+    # When it last replied.
+    heard: float = -math.inf
+    with_edns: float = -math.inf
+    over_udp: float = -math.inf
+    # Until when this is assumed.
+    no_edns: float = -math.inf
+    tcp_first: float = -math.inf
+    silent: float = -math.inf
+    silent_to: dict[Type, float] = attrs.field(factory=dict)
+
+    def note_answer(self, one: "_Try", time: float) -> None:
+        """It answered a question."""
+        self.silent_to.pop(one.talk.question.rdtype, None)
+        if one.edns is not None:
+            self.with_edns, self.no_edns = time, -math.inf
+        elif one.instead is not None and (
+            # Silence and SERVFAIL have other reasons if it answered such queries recently.
+            one.instead.rcode in KNOWS_NO_EDNS or self.with_edns < time - _REMEMBERED
+        ):
+            self.no_edns = time + _REMEMBERED
+        if not one.tcp:
+            self.over_udp, self.tcp_first = time, -math.inf
+        elif one.instead is not None and self.over_udp < time - _REMEMBERED:
+            self.tcp_first = time + _REMEMBERED
+
+
+@attrs.define(eq=False)
+class Learnt:
+    """What the lookups of one clock observed about name servers, and how much they sent."""
+
+    udp: int = 0
+    """Messages sent."""
+    tcp: int = 0
+    _servers: dict[Server, _Known] = attrs.field(factory=dict)
+
+    def of(self, server: Server) -> _Known:
+        """What is known of a server."""
+        known = self._servers.get(server)
+        if known is None:
+            known = self._servers[server] = _Known(server)
+        return known
+
+
+@attrs.define(eq=False)
+class _Talk:
+    """One question: the servers that are still to be queried, and the replies so far."""
+
+    question: Question
+    to_ask: list[_Known]
+    needed: bool = False
+    tries: list["_Try"] = attrs.field(factory=list)
+    failed: dict[Server, NoReply] = attrs.field(factory=dict)
+    """The most specific failure of each server."""
+    parts: dict[Server, bytes] = attrs.field(factory=dict)
+    """Truncated answers that TCP is to complete; not parsed, since they seldom matter."""
+    no_tcp: dict[Server, str] = attrs.field(factory=dict)
+    """Why TCP failed; from then on these servers are queried over UDP."""
+    held: list[Answer] = attrs.field(factory=list)
+    """Each negative answer of another zone than the cluster's."""
+    limit: float = math.inf
+    """Until when it is waited for."""
+    reply: Reply | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is still something to wait for."""
+        return any(not one.over for one in self.tries)
+
+    @property
+    def asked(self) -> list[_Known]:
+        """The servers that are waited for, or the next one."""
+        return [one.known for one in self.tries if not one.over] or self.to_ask[:1]
+
+    def asked_without_edns(self, like: "_Try") -> bool:
+        """Whether that was tried already, over the same transport."""
+        return any(
+            one.known is like.known and one.edns is None and one.tcp is like.tcp
+            for one in self.tries
+        )
+
+    def note(self, server: Server, why: NoReply) -> None:
+        """A response code is more specific than silence, and the end of a try than the lookup's."""
+        before = self.failed.get(server)
+        if before is None or why.rcode or not (before.rcode or why is OUT_OF_TIME):
+            self.failed[server] = why
+
+
+_NEEDED = operator.attrgetter("needed")
+
+
+@attrs.define(eq=False)
+class _Try:
+    """One message of a question."""
+
+    talk: _Talk
+    number: int
+    known: _Known
+    edns: int | None
+    tcp: bool
+    wire: bytes
+    began: float
+    instead: NoReply | None
+    """The failure of another transport, after which this one is tried."""
+    completes: bool
+    """Whether it is to complete a truncated answer."""
+    sent: bool = False
+    over: bool = False
+    """Its timeout, or its reply; a late one is used as long as the socket is open."""
+
+
+def exchange(
+    lookup: Generator[list[Question], Sequence[Reply], _T],
+    service: ServiceName,
+    plan: Plan,
+    learnt: Learnt,
+    now: Callable[[], float],
+) -> Steps[_T]:
+    """Sends a lookup's questions to the name servers; returns the result of the lookup.
+
+    Args:
+        lookup: Yields questions to send concurrently; none: yields to other tasks.
+        service: Whose domain's "no" counts.
+        plan: The name servers to query, and the limits.
+        learnt: What earlier lookups learnt; this one adds to it.
+        now: Reads the clock, in seconds.
+    """
+    going = _Exchange(service, plan, learnt, now)
+    try:
+        questions = next(lookup)
+        while True:
+            if questions:
+                questions = lookup.send((yield from going.ask(questions)))
+            else:
+                yield Step()
+                questions = lookup.send(())
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+
+
+class _Exchange:
+    """What the questions of one lookup share: its time, its sockets, observations of servers."""
+
+    def __init__(
+        self, service: ServiceName, plan: Plan, learnt: Learnt, now: Callable[[], float]
+    ) -> None:
+        self._service = service
+        self._plan = plan
+        self._learnt = learnt
+        self._servers = [learnt.of(server) for server in plan.servers]
+        self._now = now
+        self._time = now()
+        self._deadline = self._time + plan.lifetime
+        self._tries = 0
+        self._open: dict[int, _Try] = {}
+        self._timers: deque[_Try] = deque()  # all have equally long: the first is over first
+        self._sends: list[Send] = []
+        self._closes: list[int] = []
+        self._waiting: deque[_Talk] = deque()
+        self._going: dict[_Talk, None] = {}
+        self._truncated: list[_Talk] = []  # those with no complete answer
+        self._needed = 0  # how many that are needed have no reply yet
+        self._limited = False  # whether any has a limit of its own
+        self._doubtful: set[Server] = set()  # those with a negative answer of another zone
+        self._until = self._deadline  # when the next step is due
+
+    def ask(self, questions: Sequence[Question]) -> Steps[list[Reply]]:
+        """Sends questions concurrently; returns the replies in the order of the questions."""
+        talks: list[_Talk] = []
+        for question in questions:
+            talks.append(_Talk(question, self._servers_for(question)))
+            if len(talks) % _MADE_AT_ONCE == 0:
+                yield Step()
+        needed = [talk for talk in talks if talk.question.needed] or talks
+        for talk in needed:
+            talk.needed = True
+        self._needed = len(needed)
+        # Required questions must not wait for a place that optional ones take.
+        self._waiting = deque(sorted(talks, key=_NEEDED, reverse=True))
+        self._time, self._until, self._limited = self._now(), self._deadline, False
+        while True:
+            if self._time >= self._until:
+                self._check_time()
+            room = min(AT_MOST_IN_FLIGHT - len(self._going), _AT_ONCE)
+            while self._waiting and room:
+                talk = self._waiting.popleft()
+                room -= 1
+                if talk.reply is None:
+                    self._going[talk] = None
+                    self._ask_next(talk)
+            while self._truncated:
+                yield from self._take_part(self._truncated.pop())
+            if not self._going and not self._waiting:
+                return [talk.reply for talk in talks if talk.reply is not None]
+            self._until = self._wait_until()
+            more = self._waiting and len(self._going) < AT_MOST_IN_FLIGHT
+            step = Step(-math.inf if more else self._until, self._sends, self._closes)
+            self._sends, self._closes = [], []
+            events = yield step
+            self._time = self._now()
+            # After SIGSTOP, an old answer must not be taken for a new one.
+            if self._time < self._deadline:
+                yield from self._take_in(events)
+
+    def _take_in(self, events: Sequence[Event]) -> Steps[None]:
+        for number, came in events:
+            one = self._open.get(number)
+            if one is None:
+                continue
+            if came is None:
+                one.sent = True
+            elif isinstance(came, OSError):
+                self._close(one)
+                self._failed(one, NoReply.because_of(came))
+            elif is_reply(one.wire, came):  # others are dropped
+                self._close(one)
+                one.known.heard, one.known.silent = self._time, -math.inf
+                if is_truncated(came) and one.talk.question.tcp and not one.tcp:
+                    self._complete(one, came)
+                else:
+                    before = one.talk.question.before
+                    self._took(one, scan(came, before) or (yield from _parsed(came)))
+
+    # Time.
+
+    def _wait_until(self) -> float:
+        while self._timers and self._timers[0].over:
+            self._timers.popleft()
+        until = self._deadline
+        if self._timers:
+            until = min(until, self._timers[0].began + self._plan.timeout)
+        if self._limited:
+            until = min([until, *(talk.limit for talk in self._going)])
+        return until
+
+    def _check_time(self) -> None:
+        time, timers = self._time, self._timers
+        if time >= self._deadline:
+            for talk in self._unsettled():
+                self._give_up(talk, OUT_OF_TIME)
+        if self._limited:
+            for talk in self._unsettled():
+                if talk.limit <= time:
+                    for one in talk.tries:
+                        if one.number in self._open:
+                            one.known.silent_to[talk.question.rdtype] = time + _REMEMBERED
+                    self._give_up(talk, NOT_WAITED_FOR)
+        while timers and (timers[0].over or timers[0].began + self._plan.timeout <= time):
+            one = timers.popleft()
+            if not one.over:
+                one.over = True
+                if one.known.heard < one.began:
+                    one.known.silent = time + _REMEMBERED
+                self._failed(one, NoReply.in_time(self._plan.timeout))
+
+    def _unsettled(self) -> list[_Talk]:
+        return [talk for talk in (*self._going, *self._waiting) if talk.reply is None]
+
+    def _limit(self, talk: _Talk) -> None:
+        """It is waited for only briefly from now on."""
+        rdtype, time = talk.question.rdtype, self._time
+        was_silent = [known.silent_to.get(rdtype, -math.inf) > time for known in talk.asked]
+        talk.limit = min(talk.limit, time + (_HARDLY if all(was_silent) else _SHORTLY))
+        self._limited = True
+
+    # Sending.
+
+    def _servers_for(self, question: Question) -> list[_Known]:
+        """The servers in order: those that did not reply recently, or are doubtful, come last."""
+        if question.at is not None:
+            return [self._learnt.of(question.at)]
+        found = self._servers.copy()
+        if len(found) > 1:
+            found.sort(key=lambda known: known.server in self._doubtful)
+            found.sort(key=lambda known: known.silent > self._time)
+        return found
+
+    def _ask_next(self, talk: _Talk) -> None:
+        """Queries the next server, or ends the question if none is left and no reply is pending."""
+        if talk.to_ask:
+            known = talk.to_ask.pop(0)
+            tcp = self._plan.tcp_first or known.tcp_first > self._time
+            edns = None if known.no_edns > self._time else self._plan.edns
+            self._send(talk, known, edns, tcp=tcp and known.server not in talk.no_tcp)
+        elif not talk.goes_on:
+            self._conclude(talk)
+
+    def _send(
+        self,
+        talk: _Talk,
+        known: _Known,
+        edns: int | None,
+        *,
+        tcp: bool,
+        instead: NoReply | None = None,
+        completes: bool = False,
+    ) -> None:
+        wire = query(talk.question.name, talk.question.rdtype, edns=edns)
+        number = self._tries
+        self._tries += 1
+        one = _Try(talk, number, known, edns, tcp, wire, self._time, instead, completes)
+        talk.tries.append(one)
+        self._timers.append(one)
+        self._open[number] = one
+        self._sends.append(Send(number, wire, known.server, tcp))
+        if tcp:
+            self._learnt.tcp += 1
+        else:
+            self._learnt.udp += 1
+
+    def _close(self, one: _Try) -> None:
+        one.over = True
+        if self._open.pop(one.number, None) is not None:
+            self._closes.append(one.number)
+
+    # Replies.
+
+    def _complete(self, one: _Try, wire: bytes) -> None:
+        """Sends the query over TCP, since its reply was truncated."""
+        one.known.note_answer(one, self._time)
+        one.talk.parts[one.known.server] = wire
+        self._send(one.talk, one.known, one.edns, tcp=True, completes=True)
+
+    def _took(self, one: _Try, said: Answer | NoReply) -> None:
+        """The meaning of a complete reply."""
+        talk, known = one.talk, one.known
+        if isinstance(said, NoReply) or said.rcode not in _USABLE:
+            self._failed(one, said if isinstance(said, NoReply) else NoReply.refusal(said.rcode))
+            return
+        known.note_answer(one, self._time)
+        if said.server is not known.server:
+            said = attrs.evolve(said, server=known.server)
+        if said.negative and self._is_doubtful(said, talk.question):
+            talk.held.append(said)
+            self._doubtful.add(known.server)
+            self._limit(talk)
+            if not talk.goes_on:
+                self._ask_next(talk)
+        else:
+            self._settle(talk, said)
+
+    def _is_doubtful(self, answer: Answer, question: Question) -> bool:
+        """A negative answer of another zone than the cluster's; any reverse zone may answer."""
+        return question.rdtype is not Type.PTR and (
+            answer.soa is None or not self._service.serves(answer.soa)
+        )
+
+    def _failed(self, one: _Try, why: NoReply) -> None:
+        """No useful reply: tries the next transport or server."""
+        talk, known, server = one.talk, one.known, one.known.server
+        talk.note(server, why)
+        # EDNS can be the cause of silence only if the server received the query.
+        perhaps_edns = (one.sent or not one.tcp) if why.timed_out else why.rcode in _PERHAPS_NO_EDNS
+        if perhaps_edns and one.edns is not None and not talk.asked_without_edns(one):
+            self._send(talk, known, None, tcp=one.tcp, instead=why, completes=one.completes)
+        elif one.completes:
+            talk.no_tcp[server] = why.reason
+        elif why.timed_out and not one.tcp and server not in talk.no_tcp:
+            self._send(talk, known, None, tcp=True, instead=why)
+        elif why.timed_out or (one.tcp and why.rcode is None):
+            talk.no_tcp[server] = why.reason
+            talk.to_ask.append(known)
+        if why.timed_out or not talk.goes_on:
+            self._ask_next(talk)
+
+    # The end of a question.
+
+    def _settle(self, talk: _Talk, reply: Reply) -> None:
+        talk.reply = reply
+        self._going.pop(talk, None)
+        for one in talk.tries:
+            if one.number in self._open:
+                self._close(one)
+        talk.tries.clear()
+        if talk.needed:
+            self._needed -= 1
+            if not self._needed and (self._going or self._waiting):
+                for other in self._unsettled():
+                    self._limit(other)
+
+    def _give_up(self, talk: _Talk, why: NoReply) -> None:
+        for known in talk.asked:
+            talk.note(known.server, why)
+        self._conclude(talk)
+
+    def _conclude(self, talk: _Talk) -> None:
+        """No server gave a complete answer."""
+        if talk.parts:
+            self._truncated.append(talk)
+        elif talk.held:
+            said_so = [answer.server for answer in talk.held if answer.server is not None]
+            self._settle(talk, attrs.evolve(talk.held[0], servers=tuple(said_so)))
+        else:
+            self._settle(talk, failure(talk.question, talk.failed))
+
+    def _take_part(self, talk: _Talk) -> Steps[None]:
+        """The first truncated answer, and why there is no complete one."""
+        if talk.reply is not None:
+            return
+        why = "; ".join(
+            f"{server}: {talk.no_tcp.get(server, OUT_OF_TIME.reason)}" for server in talk.parts
+        )
+        for server, wire in talk.parts.items():
+            part = scan(wire, talk.question.before) or (yield from _parsed(wire))
+            if isinstance(part, Answer):
+                self._settle(talk, attrs.evolve(part, server=server, no_tcp=why))
+                return
+            talk.note(server, part)
+        talk.parts.clear()
+        self._conclude(talk)
+
+
+def _parsed(wire: bytes) -> Steps[Answer | NoReply]:
+    """Parses a reply of an unusual shape, which takes longer."""
+    said: list[Answer | NoReply] = []
+
+    def read() -> None:
+        try:
+            said.append(parse(wire))
+        except MalformedReplyError as error:
+            said.append(NoReply(f"{len(wire)} malformed bytes", detail=str(error)))
+
+    yield Step(work=read)
+    return said[0]

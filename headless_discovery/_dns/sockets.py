@@ -1,0 +1,243 @@
+"""A lookup carried out over plain sockets, blocking; `aio_sockets` is the twin that awaits.
+
+What to send, the next server and the meaning of a reply: see `exchange`: here bytes go out
+and come in, and time runs out.
+"""
+
+import contextlib
+import math
+import select
+import socket
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+import attrs
+
+from .._time.clock import Clock
+from .message import Server
+from .steps import Event, GaveUp, Send, Step, Steps
+
+_T = TypeVar("_T")
+_LENGTH = 2
+"""Bytes: what precedes each message on a stream (RFC 1035, 4.2.2)."""
+_READABLE, _WRITABLE = 1, 4
+"""As poll(2) and epoll(7) have it, on every system."""
+_STOP_CHECK = 0.05
+"""Seconds until a lookup in progress notices that it was cancelled."""
+
+
+def run(steps: Steps[_T], clock: Clock, stop: Callable[[], bool], until: float = math.inf) -> _T:
+    """Carries a lookup out; returns what it returns.
+
+    Raises:
+        GaveUp: ``stop``, which is called from time to time, became true, or ``until`` is over.
+    """
+    sockets = Sockets(select.poll if hasattr(select, "poll") else Select)
+    try:
+        step = next(steps)
+        while True:
+            events = sockets.do(step)
+            if step.work is not None:
+                step.work()
+            while not events and (left := min(step.until, until) - (now := clock.now())) > 0:
+                events = sockets.wait(min(left, _STOP_CHECK))
+                if not events and clock.now() == now:
+                    clock.sleep(left)  # a clock that moves only by hand
+                if stop():
+                    raise GaveUp
+            if until != math.inf and clock.now() >= until:
+                raise GaveUp
+            step = steps.send(events)
+    except StopIteration as done:
+        result: _T = done.value
+        return result
+    finally:
+        sockets.close()
+        steps.close()
+
+
+class Poller(Protocol):
+    """`select.poll`, `select.epoll`."""
+
+    def register(self, descriptor: int, mask: int, /) -> object:
+        """Watches it from now on."""
+        ...
+
+    def modify(self, descriptor: int, mask: int, /) -> object:
+        """Watches for other events."""
+        ...
+
+    def unregister(self, descriptor: int, /) -> object:
+        """Does not watch it any longer."""
+        ...
+
+    def poll(self, timeout: int, /) -> list[tuple[int, int]]:
+        """Waits for so many milliseconds at most; what can be read, or written to."""
+        ...
+
+
+class Sockets:
+    """The sockets of one lookup, none of which blocks."""
+
+    def __init__(self, poller: Callable[[], Poller]) -> None:
+        self._open: dict[int, _Open] = {}
+        self._by_descriptor: dict[int, _Open] = {}
+        self._sent: list[Event] = []
+        self._new_poller = poller
+        self.poller: Poller | None = None
+        """Made for the first message: that may fail as a socket may."""
+
+    def close(self) -> None:
+        """Leaves none open."""
+        for number in tuple(self._open):
+            self._close(number)
+
+    def do(self, step: Step) -> list[Event]:
+        """Closes and sends; returns what failed at once."""
+        for number in step.closes:
+            self._close(number)
+        failed: list[Event] = []
+        for send in step.sends:
+            try:
+                self._send(send)
+            except OSError as error:
+                self._close(send.number)
+                failed.append((send.number, error))
+        return failed
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Waits for the first event, for so long at most."""
+        assert self.poller is not None  # noqa: S101 - for type checkers: something was sent
+        return self.receive(self.poller.poll(math.ceil(seconds * 1000)))
+
+    def receive(self, ready: Iterable[tuple[int, int]]) -> list[Event]:
+        """What the sockets have that are said to have something."""
+        events = [
+            event
+            for descriptor, _ in ready
+            if (event := self._receive(self._by_descriptor[descriptor])) is not None
+        ]
+        if self._sent and (events or not ready):
+            events[:0], self._sent = self._sent, []
+        return events
+
+    def _send(self, send: Send) -> None:
+        # A new socket for each message: its source port is random, and A and AAAA never leave from
+        # the same one, which trips connection tracking (kubernetes/kubernetes#56903). It is
+        # connected: others' datagrams are not seen.
+        server = send.server
+        kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
+        one = _Open(send.number, socket.socket(_family(server), kind))
+        self._open[send.number] = one
+        opened = one.opened
+        opened.setblocking(False)
+        to = with_zone(server) if "%" in server.address else (server.address, server.port)
+        if send.tcp:
+            one.unsent = len(send.wire).to_bytes(_LENGTH, "big") + send.wire
+            one.stream = _Stream()
+            with contextlib.suppress(BlockingIOError):  # it is being connected
+                opened.connect(to)
+        else:
+            opened.connect(to)
+            opened.send(send.wire)
+        if self.poller is None:
+            self.poller = self._new_poller()
+        descriptor = opened.fileno()
+        # A stream can be written to once it is connected.
+        self.poller.register(descriptor, _WRITABLE if send.tcp else _READABLE)
+        self._by_descriptor[descriptor] = one
+
+    def _receive(self, one: "_Open") -> Event | None:
+        """What the socket has: a message, an error, or nothing yet."""
+        opened = one.opened
+        try:
+            if one.unsent:
+                one.unsent = one.unsent[opened.send(one.unsent) :]
+                if one.unsent or self.poller is None:
+                    return None
+                self.poller.modify(opened.fileno(), _READABLE)
+                self._sent.append((one.number, None))  # reported with the next event or timeout
+                return None
+            came = opened.recv(65535) if one.stream is None else one.stream.message(opened)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._close(one.number)
+            return one.number, error
+        return None if came is None else (one.number, came)
+
+    def _close(self, number: int) -> None:
+        one = self._open.pop(number, None)
+        if one is not None:
+            descriptor = one.opened.fileno()
+            if self._by_descriptor.pop(descriptor, None) is not None and self.poller is not None:
+                self.poller.unregister(descriptor)
+            one.opened.close()
+
+
+class Select:
+    """`select.poll` where there is none: eventlet takes it away, and Windows has none."""
+
+    def __init__(self) -> None:
+        self._masks: dict[int, int] = {}
+
+    def register(self, descriptor: int, mask: int) -> None:
+        self._masks[descriptor] = mask
+
+    modify = register
+
+    def unregister(self, descriptor: int) -> None:
+        del self._masks[descriptor]
+
+    def poll(self, timeout: int) -> list[tuple[int, int]]:
+        reads = [one for one, mask in self._masks.items() if mask == _READABLE]
+        writes = [one for one, mask in self._masks.items() if mask == _WRITABLE]
+        readable, writable, _ = select.select(reads, writes, (), timeout / 1000)
+        return [(one, self._masks[one]) for one in (*readable, *writable)]
+
+
+def with_zone(server: Server) -> tuple[object, ...]:
+    """As `connect` takes it: with the number of the zone of ``fe80::1%eth0``."""
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return socket.getaddrinfo(server.address, server.port, _family(server), flags=numeric)[0][4]
+
+
+def _family(server: Server) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in server.address else socket.AF_INET
+
+
+class _Stream:
+    """RFC 1035, 4.2.2: each message is preceded by its length; never more than that is read."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._missing = _LENGTH
+        self._in_message = False
+
+    def message(self, opened: socket.socket) -> bytes | None:
+        """The next message; ``None`` if more of it has to come first."""
+        if self._missing:
+            came = opened.recv(self._missing)
+            if not came:
+                raise ConnectionAbortedError("the connection was closed before the complete answer")
+            self._parts.append(came)
+            self._missing -= len(came)
+        if self._missing:
+            return None
+        whole = b"".join(self._parts)
+        self._parts.clear()
+        self._in_message = not self._in_message
+        self._missing = int.from_bytes(whole, "big") if self._in_message else _LENGTH
+        # The message itself may have come already; an empty one has.
+        return self.message(opened) if self._in_message else whole
+
+
+@attrs.define(eq=False)
+class _Open:
+    """A socket, and what is being sent or received on it."""
+
+    number: int
+    opened: socket.socket
+    unsent: bytes = b""
+    stream: _Stream | None = None
+    """For TCP."""

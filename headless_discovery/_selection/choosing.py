@@ -1,0 +1,432 @@
+"""Which endpoint to pick: the strategies without state, and what to choose from now.
+
+`Chooser` joins membership, ejection and strategy. What `pick` needs is kept at hand in a `Choice`,
+so that there is next to nothing to do.
+"""
+
+import functools
+import itertools
+import logging
+import math
+import random
+from bisect import bisect_left
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import attrs
+
+from .._endpoint import Endpoint, Row, Snapshot, by_identity, identity_of, row_of
+from .._errors import ConfigurationError
+from .._time.clock import Lock
+from .ejection import Ejection
+from .load import Context, LeastLoaded, Session
+from .sticky import Key, Sticky
+
+if TYPE_CHECKING:
+    from .._membership import Policy
+
+log = logging.getLogger("headless_discovery")
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """How to choose: any object with this method can be given as ``strategy``."""
+
+    def select(self, endpoints: Sequence[Endpoint], key: Key | None) -> Endpoint:
+        """One of the endpoints.
+
+        Called from any thread, so it must not wait. A strategy may also have ``began(endpoint)``
+        and ``ended(endpoint, error)``, called around each `Peers.use`, attempt, `call` and
+        `Clients.use`; ``error`` is what ended it, ``None`` if it went well, and a `GeneratorExit`
+        if it was dropped. What they raise is logged.
+
+        Args:
+            endpoints: At least one; a tuple sorted by identity, and the same object until something
+                changes.
+            key: The caller's key, or ``None``.
+
+        Returns:
+            The endpoint to take, one of ``endpoints``: anything else is a `ConfigurationError`.
+        """
+        ...
+
+
+class RoundRobin:
+    """Strategy: each endpoint in turn, from a random start; with a key its owner by `Sticky`.
+
+    Exactly even as long as the endpoints stay the same. They are a queue: the one that was chosen
+    goes to its end, and so do new ones, in random order. So between two turns of one endpoint each
+    other one has exactly one turn, even while endpoints come and go. Safe to share between threads.
+
+    Args:
+        rng: The source of randomness.
+    """
+
+    def __init__(self, *, rng: random.Random | None = None) -> None:
+        self._rng = random.Random() if rng is None else rng
+        self._keys = Sticky()
+        self._lock = Lock()
+        # The endpoints, whose turn it is, and the order of turns; replaced as a whole, so that an
+        # interrupt leaves all three as they were.
+        self._turns: tuple[Sequence[Endpoint] | None, Iterator[Endpoint], list[Endpoint]] = (
+            None,
+            iter(()),
+            [],
+        )
+
+    def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:
+        """The next in turn, or the owner of a key.
+
+        Args:
+            endpoints: At least one.
+            key: ``str``, ``bytes`` or ``int``.
+
+        Returns:
+            One of the endpoints.
+
+        Raises:
+            TypeError: The key is of another type.
+            IndexError: There is no endpoint.
+        """
+        if key is not None:
+            return self._keys.select(endpoints, key)
+        turns = self._turns
+        return next(turns[1] if turns[0] is endpoints else self._following(endpoints))
+
+    def _further(self, left: Sequence[Endpoint], key: Key | None) -> Endpoint:
+        """One of those left of a call; the turns of the others stay as they are."""
+        return self._rng.choice(left) if key is None else self._keys._further(left, key)
+
+    def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
+        """In the child: another thread may have held the lock."""
+        self._lock = Lock()
+
+    def _following(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        """Gives the next in turn, without end, as long as the endpoints stay the same."""
+        if not endpoints:
+            raise IndexError("there is no endpoint to choose from")
+        with self._lock.usable():
+            known, following, order = self._turns
+            if known is not endpoints:  # pragma: no branch - or another thread was quicker
+                order = self._queue(endpoints, following, order)
+                following = itertools.cycle(order)  # one step in C: needs no lock
+                # The tuple of a tuple is the same object; a list may change, and is read again.
+                self._turns = tuple(endpoints), following, order
+        return following
+
+    def _queue(
+        self, endpoints: Sequence[Endpoint], following: Iterator[Endpoint], order: list[Endpoint]
+    ) -> list[Endpoint]:
+        newcomers = by_identity(endpoints)
+        if order:
+            # Asking whose turn it is uses up that turn of the old cycle, which ends here.
+            upcoming = order.index(next(following))
+            order = order[upcoming:] + order[:upcoming]
+        staying = [
+            newcomers.pop(identity) for identity in map(identity_of, order) if identity in newcomers
+        ]
+        return staying + self._rng.sample(list(newcomers.values()), len(newcomers))
+
+
+class Random:
+    """Strategy: any endpoint, each as likely as the other; with a key its owner by `Sticky`.
+
+    Args:
+        rng: The source of randomness.
+    """
+
+    def __init__(self, *, rng: random.Random | None = None) -> None:
+        self._bits = (random.Random() if rng is None else rng).getrandbits
+        self._keys = Sticky()
+        self._draws: tuple[Sequence[Endpoint] | None, Iterator[Endpoint]] = (None, iter(()))
+
+    def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:
+        """Any of them, or the owner of a key.
+
+        Args:
+            endpoints: At least one.
+            key: ``str``, ``bytes`` or ``int``.
+
+        Returns:
+            One of the endpoints.
+
+        Raises:
+            TypeError: The key is of another type.
+            IndexError: There is no endpoint.
+        """
+        if key is not None:
+            return self._keys.select(endpoints, key)
+        known, draws = self._draws
+        return next(draws if known is endpoints else self._drawing(endpoints))
+
+    def _further(self, left: Sequence[Endpoint], key: Key | None) -> Endpoint:
+        """One of those left of a call."""
+        if key is not None:
+            return self._keys._further(left, key)
+        return left[self._bits(30) * len(left) >> 30]
+
+    def _drawing(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        """Gives any of these endpoints, without end.
+
+        All of it is done in C, and keeps nothing between two draws but ``rng``, so that threads
+        need no lock. A random place of a table in which each endpoint has equally many; the rest,
+        less than a quarter, is empty, and then it is drawn again.
+        """
+        if not endpoints:
+            raise IndexError("there is no endpoint to choose from")
+        bits = len(endpoints).bit_length() + 2
+        each, rest = divmod(1 << bits, len(endpoints))
+        table = [*tuple(endpoints) * each, *[None] * rest]
+        draws = filter(None, map(table.__getitem__, map(self._bits, itertools.repeat(bits))))
+        self._draws = tuple(endpoints), draws
+        return draws
+
+
+_OURS = (RoundRobin, Random, Sticky, LeastLoaded, Session)
+_NAMES = ("round-robin", "random", "sticky", "least-loaded", "session")
+
+
+def strategy_from(argument: object, rng: random.Random) -> Strategy:
+    """The strategy that the argument ``strategy`` means; raises `ConfigurationError`."""
+    match argument:
+        case "round-robin":
+            return RoundRobin(rng=rng)
+        case "random":
+            return Random(rng=rng)
+        case "sticky":
+            return Sticky()
+        case "least-loaded":
+            return LeastLoaded(rng=rng)
+        case "session":
+            return Session()
+        case str() | type():
+            pass
+        case Strategy():
+            return argument
+    names = ", ".join(map(repr, _NAMES))
+    raise ConfigurationError(
+        f"strategy must be one of {names} or an object, not {argument!r:.80}",
+        hint="An object needs a method select(endpoints, key).",
+    )
+
+
+def _checked(strategy: Strategy, endpoints: Sequence[Endpoint], key: Key | None) -> Endpoint:
+    """What a strategy of the caller's own selects."""
+    try:
+        chosen: object = strategy.select(endpoints, key)
+    except (StopIteration, StopAsyncIteration) as error:  # it would end a loop over attempts
+        name = type(strategy).__name__
+        raise RuntimeError(f"{name}.select raised {type(error).__name__}") from error
+    if isinstance(chosen, Endpoint):
+        index = bisect_left(endpoints, chosen.identity, key=identity_of)
+        if endpoints[index : index + 1] == (chosen,):
+            return chosen
+    raise ConfigurationError(
+        f"{type(strategy).__name__}.select returned {chosen!r:.60}, which is none of the "
+        f"{len(endpoints)} endpoints that it was given"
+    )
+
+
+@attrs.frozen(eq=False, repr=False)
+class Choice:
+    """Everything that `pick` needs, until something changes."""
+
+    until: float = -math.inf
+    """When to compute it again, by the clock."""
+    ages: bool = True
+    """Whether there is such a time; if not, the clock need not be read."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """The candidates; empty only if there is no endpoint."""
+    near: tuple[Endpoint, ...] = ()
+    """The same for calls without a key: those of this process's zone, where one was given."""
+    avoided: tuple[Endpoint, ...] = ()
+    """The others: those that are departing or ejected."""
+    select: Callable[[Sequence[Endpoint], Key | None], Endpoint] = RoundRobin().select
+    """The strategy's."""
+
+    def one(self, key: Key | None) -> Endpoint:
+        """One of the endpoints, by the strategy."""
+        return self.select(self.near if key is None else self.endpoints, key)
+
+
+UNMADE = Choice()
+"""Holds at no time."""
+
+
+class Chooser:
+    """Makes choices, and remembers what the next one needs."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        rng: random.Random,
+        policy: "Policy",
+        now: Callable[[], float],
+        zone: str | None = None,
+    ) -> None:
+        self.ejection = Ejection(policy)
+        self._context = Context(now, rng)
+        self.in_flight = self._context.in_flight
+        self.failures = 0
+        """How many uses failed."""
+        self.bounded: Sticky | None = None
+        """The strategy, if it has a bound: what is chosen must be counted at once."""
+        if isinstance(strategy, Sticky):
+            strategy = strategy._of(self.in_flight)
+            self.bounded = strategy if strategy._bound else None
+        elif isinstance(strategy, LeastLoaded | Session):
+            strategy = strategy._of(self._context)
+        self._strategy = strategy
+        own = type(strategy) in _OURS
+        self._select = strategy.select if own else functools.partial(_checked, strategy)
+        self._began = getattr(strategy, "began", None)
+        self._ended = getattr(strategy, "ended", None)
+        self._session = strategy if isinstance(strategy, Session) else None
+        self.hears = not (self._began is self._ended is self._session is None)
+        """Whether the strategy wants to know of uses."""
+        self._further: Callable[[Sequence[Endpoint], Key | None], Endpoint] = getattr(
+            strategy, "_further", self._select
+        )
+        self._rng = rng
+        self._zone = zone
+        keys = strategy if isinstance(strategy, Sticky) else getattr(strategy, "_keys", None)
+        # A strategy of the caller's own has none; `ranked` is as everywhere.
+        self._keys = keys if isinstance(keys, Sticky) else Sticky()
+        self._listed: Sequence[Endpoint] = ()
+        self._snapshot = Snapshot()
+        self._ejected: tuple[Endpoint, ...] = ()
+        self._choice = UNMADE
+        self._counting = Lock()
+
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
+        """In the child, where other threads are gone."""
+        self.in_flight.clear()
+        self._counting = Lock()
+        if isinstance(self._strategy, RoundRobin):
+            self._strategy._after_fork()
+
+    def see(self, endpoints: Sequence[Endpoint]) -> None:
+        """Forgets what is known of endpoints that are not listed any more."""
+        if endpoints is self._listed:  # the same object until something changes
+            return
+        self._listed = endpoints
+        if self.ejection.failing:
+            self.ejection.see(endpoints)
+        if self.in_flight.uses:
+            self.in_flight.see(endpoints)
+
+    def begin_bounded(
+        self, use: object, endpoint: Endpoint, key: Key | None, tried: Container[Row]
+    ) -> Endpoint:
+        """Counts a use of this endpoint, or of the key's next if it is full by now."""
+        assert self.bounded is not None  # noqa: S101 - for type checkers
+        with self._counting.usable():
+            if self.bounded._is_full(endpoint):
+                endpoint = self.another(self._choice, key, tried, elsewhere=False) or endpoint
+            self.in_flight.begin(use, endpoint)
+        return endpoint
+
+    def began(self, endpoint: Endpoint) -> None:
+        """A use began."""
+        if self._began is not None:
+            self._call(self._began, endpoint)
+
+    def ended(
+        self,
+        endpoint: Endpoint,
+        key: Key | None,
+        error: BaseException | None,
+        *,
+        well: bool | None,
+    ) -> None:
+        """A use ended: in success, in a failure of the endpoint, or without saying which."""
+        self.failures += well is False
+        if self._ended is not None:
+            self._call(self._ended, endpoint, error)
+        if self._session is not None and key is not None and well is not None:
+            self._session._ended(endpoint, key, well=well)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """What a strategy raises must not spoil the call that it is about."""
+        try:
+            function(*arguments)
+        except Exception:
+            log.exception("%s of the strategy failed", function)
+
+    def ejected(self, snapshot: Snapshot, now: float) -> dict[Endpoint, float]:
+        """Which endpoints are ejected, until when. Departing ones are avoided anyway."""
+        return self.ejection.ejected(_staying(snapshot), now) if self.ejection.failing else {}
+
+    def prepare(self, endpoints: Sequence[Endpoint]) -> Iterator[None]:
+        """Makes what keys need of a new set; others may run at each pause."""
+        return self._keys._prepare(endpoints)
+
+    def choice(self, snapshot: Snapshot, now: float, holds_until: float) -> Choice:
+        """The choice now; it holds until then, or until an ejected endpoint comes back."""
+        ejected, before = self.ejected(snapshot, now), self._snapshot
+        if (
+            snapshot.endpoints is not before.endpoints  # the same object until something changes
+            or snapshot.departing != before.departing
+            or tuple(ejected) != self._ejected
+        ):
+            self._choice = self._made(snapshot, tuple(ejected))
+        self._snapshot, self._ejected = snapshot, tuple(ejected)
+        if snapshot.endpoints:
+            until = min([holds_until, *ejected.values()])
+            if until != self._choice.until:
+                self._choice = attrs.evolve(self._choice, until=until, ages=until < math.inf)
+        return self._choice
+
+    def _made(self, snapshot: Snapshot, ejected: tuple[Endpoint, ...]) -> Choice:
+        if not snapshot.endpoints:
+            return UNMADE
+        endpoints = _without(_staying(snapshot), ejected)
+        avoided = _without(snapshot.endpoints, endpoints)
+        near = endpoints
+        if self._zone is not None:
+            near = tuple([each for each in endpoints if each.zone == self._zone]) or endpoints
+        self._context.ejected = frozenset(map(identity_of, ejected))
+        self._context.departing = by_identity(_without(avoided, ejected))
+        return Choice(endpoints=endpoints, near=near, avoided=avoided, select=self._select)
+
+    def ranked(self, everybody: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
+        """The key's first owners."""
+        return self._keys.ranked(everybody, key, k)
+
+    def another(
+        self, choice: Choice, key: Key | None, tried: Container[Row], *, elsewhere: bool
+    ) -> Endpoint | None:
+        """One that was not tried; ``None``: all were.
+
+        With a key the next-best. Without, one of the zone while there is any; ``elsewhere`` turns
+        that round.
+        """
+        groups = [choice.endpoints, choice.avoided]
+        if key is None and choice.near is not choice.endpoints:
+            groups.insert(0, choice.near)
+            if elsewhere:
+                groups[0] = _without(choice.endpoints, choice.near)
+        for group in groups:
+            left = tuple([endpoint for endpoint in group if row_of(endpoint) not in tried])
+            if left:
+                return self._further(left, key)
+        return None
+
+    def sample(self, choice: Choice, k: int) -> tuple[Endpoint, ...]:
+        """Some, each as likely as the other; those to be avoided only if more are wanted."""
+        sample = self._rng.sample
+        found = sample(choice.endpoints, min(k, len(choice.endpoints)))
+        more = min(k - len(found), len(choice.avoided))
+        return (*found, *sample(choice.avoided, more))
+
+
+def _staying(snapshot: Snapshot) -> tuple[Endpoint, ...]:
+    """Those that stay; the departing ones only if there are no others."""
+    return _without(snapshot.endpoints, snapshot.departing) or snapshot.endpoints
+
+
+def _without(endpoints: tuple[Endpoint, ...], some: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if not some:
+        return endpoints
+    gone = set(map(identity_of, some))
+    return tuple([endpoint for endpoint in endpoints if identity_of(endpoint) not in gone])

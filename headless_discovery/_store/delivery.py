@@ -1,0 +1,101 @@
+"""Listeners among threads: one thread calls them all, and one that blocks holds up only itself.
+
+Calls come one after the other, in a thread that lives while there is something to tell. While
+several are to be called a second one stands by: where a call lasts too long, it takes over the
+others, and the first ends with its call. So there is never more than one thread for each listener
+that blocks, and one for the rest. What came meanwhile is one merged change.
+"""
+
+import functools
+from collections.abc import Callable
+
+from .._time.clock import Clock, Lock, ThreadWaiters
+from .shared import Listener
+from .store import Store, log
+
+_TOO_LONG = 0.25
+"""Seconds that a call may last while other listeners wait."""
+
+
+class Delivery:
+    """The listeners of one `Peers`, and who calls them at the moment."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.listeners: list[Listener] = []
+        self._store = store
+        self._clock = clock
+        self._turn: object | None = None
+        """What the thread that calls them holds; another one: that has taken over."""
+        self._calls = 0
+        self._ended = ThreadWaiters()
+        self._lock = Lock()
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Calls it from now on; returns a function that stops it."""
+        self.listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self.listeners:
+                self.listeners.remove(listener)
+
+        return stop
+
+    def look(self) -> None:
+        """Has those called that are to be, unless that is being done."""
+        with self._lock.usable():
+            if self._turn is not None or not self._waiting():
+                return
+            self._turn = turn = object()
+        try:
+            self._clock.spawn(functools.partial(self._deliver, turn))
+        except RuntimeError as error:
+            self._turn = None  # it is tried again at the end of the next lookup
+            log.warning("%s: the thread of on_change cannot be started: %s", self._store, error)
+
+    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
+        """In the child: the threads that called them are gone."""
+        self._turn = None
+        self._lock = Lock()
+        for listener in self.listeners:
+            listener.is_called = False
+
+    def _waiting(self) -> list[Listener]:
+        """Those to be called."""
+        return [each for each in self.listeners if each.has_news and not each.is_called]
+
+    def _next(self, turn: object) -> Listener | None:
+        with self._lock.usable():
+            waiting = self._waiting() if self._turn is turn else []
+            if not waiting:
+                return None
+            self._calls += 1
+            waiting[0].is_called = True
+        return waiting[0]
+
+    def _deliver(self, turn: object) -> None:
+        stands_by = False
+        while (listener := self._next(turn)) is not None:
+            if not stands_by and self._waiting():
+                stands_by = self._clock.stand_by(functools.partial(self._stand_by, turn))
+            try:
+                listener.tell()
+            finally:
+                listener.is_called = False
+        if self._turn is turn:
+            self._turn = None
+        self._ended.wake()
+        self.look()  # what came in between
+
+    def _stand_by(self, turn: object) -> None:
+        while self._turn is turn:
+            calls = self._calls
+            if self._clock.wait_for(
+                self._ended, lambda: self._turn is not turn, self._clock.now() + _TOO_LONG
+            ):
+                return
+            with self._lock.usable():
+                blocked = self._turn is turn and self._calls == calls and self._waiting()
+                if blocked:
+                    self._turn = mine = object()
+            if blocked:
+                self._deliver(mine)

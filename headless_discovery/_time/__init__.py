@@ -1,0 +1,1 @@
+"""Time, tasks and waiting, passed in as objects: nothing here knows DNS."""

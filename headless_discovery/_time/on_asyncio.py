@@ -1,0 +1,87 @@
+"""`_async` on asyncio. Imported only where asyncio runs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from .tasks import Job  # which imports this when it runs
+
+_T = TypeVar("_T")
+_LONGEST = 86_400.0
+"""Seconds: a loop takes no timer without an end."""
+
+
+class _Asyncio:
+    name = "asyncio"
+
+    def event(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    def spawn(self, job: "Job", at_end: Callable[[], None]) -> "_Task":
+        return _Task(job, at_end)
+
+    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
+        async with asyncio.timeout(min(seconds, _LONGEST)):
+            return await call()
+
+    async def readable(self, descriptor: int, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        timer = loop.call_later(min(seconds, _LONGEST), _wake, woken)
+        try:
+            loop.add_reader(descriptor, _wake, woken)
+            await woken
+        finally:
+            timer.cancel()
+            if not loop.is_closed():
+                loop.remove_reader(descriptor)
+
+    async def in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, call)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+class _Task:
+    _all: ClassVar[set[asyncio.Task[None]]] = set()
+    """The loop itself holds its tasks only weakly."""
+
+    def __init__(self, job: "Job", at_end: Callable[[], None]) -> None:
+        async def do() -> None:
+            await job()
+
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(do(), name="headless-discovery")
+        self._all.add(self._task)
+        self._task.add_done_callback(self._all.discard)
+        self._task.add_done_callback(lambda _: at_end())
+
+    def goes_on(self) -> bool:
+        return not self._task.done() and self._loop is asyncio.get_running_loop()
+
+    def cancel(self) -> None:
+        if self._loop.is_closed():  # in mid-task: it will never end, and no task waits for that
+            self._all.discard(self._task)
+        else:
+            self._task.cancel()
+
+    async def ended(self) -> None:
+        if self.goes_on():
+            # Not awaited itself: its cancellation is not ours.
+            await asyncio.wait([self._task])
+
+
+_ASYNCIO = _Asyncio()
+
+
+def running() -> _Asyncio:
+    """Raises `RuntimeError` if no loop runs here."""
+    asyncio.get_running_loop()
+    return _ASYNCIO

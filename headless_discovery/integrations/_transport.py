@@ -1,0 +1,359 @@
+"""What the transports for httpx and httpx2 do: the two differ in the name of their library alone.
+
+They send and wait; what they decide is in `_http`.
+"""
+
+import contextlib
+import functools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, ClassVar
+
+import attrs
+
+from .. import aio
+from .._attempts import connection_failed, not_reached
+from .._attempts.pool import log
+from .._attempts.use import InUse
+from .._endpoint import Endpoint
+from .._errors import DiscoveryError
+from .._peers import Peers
+from ._http import KEEPALIVE_EXPIRY, Addressing, Hosts, Named, error_of, may_be_repeated
+
+
+class SentRequest:
+    """One request on its way: its body, and what may be done if it fails."""
+
+    library: ClassVar[Any]
+    """The module that has the classes of requests and bodies."""
+
+    def __init__(self, request: Any) -> None:
+        self.request = request
+        self._body: Any = request.stream  # a sync or an async one, as the client has it
+        self._body_begun = False
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it may be received twice."""
+        return may_be_repeated(self.request.method, self.request.headers)
+
+    def leads_on(self, error: Exception) -> bool:
+        """Whether it goes to another pod after this error."""
+        return self.is_whole and (
+            not_reached(error) or (self.may_be_repeated and connection_failed(error))
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the body would be sent: bytes always, anything else only once."""
+        return not self._body_begun or isinstance(self._body, self.library.ByteStream)
+
+    def to(self, endpoint: Endpoint, addressing: Addressing) -> Any:
+        """The request as it goes to the pod."""
+        request = object.__new__(self.library.Request)  # `Request` would parse all of it again
+        request.__dict__.update(self.request.__dict__)
+        url = request.url
+        port = endpoint.port if endpoint.port is not None else url.port
+        request.url = _at(url, endpoint.address, port)
+        if (host := addressing.host_header(endpoint, port)) is not None:
+            request.headers = request.headers.copy()
+            request.headers["Host"] = host
+        if url.scheme != "http":
+            name = addressing.server_name(endpoint, url.host)
+            request.extensions = {"sni_hostname": name, **request.extensions}
+        if not isinstance(self._body, self.library.ByteStream):
+            request.stream = self
+        return request
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._body_begun = True
+        yield from self._body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._body_begun = True
+        async for part in self._body:
+            yield part
+
+
+class ReplyBody:
+    """A reply's body: the pod is in use until it is closed or dropped."""
+
+    _open = False  # as long as an interrupt may end its making
+
+    def __init__(self, response: Any, in_use: InUse, borrowed: Any, dropped: deque[Any]) -> None:
+        self._stream: Any = response.stream
+        self._in_use = in_use
+        self._borrowed = borrowed
+        self._dropped = dropped
+        self._error: Exception | None = error_of(response.status_code)
+        self._open = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._stream
+        except Exception as error:
+            self._error = error
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._stream:
+                yield part
+        except Exception as error:
+            self._error = error
+            raise
+
+    def close(self) -> None:
+        """Called by the library."""
+        try:
+            self._stream.close()
+        finally:
+            self._end()
+
+    async def aclose(self) -> None:
+        """Called by the library."""
+        try:
+            await self._stream.aclose()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._open = False
+        self._in_use.end(self._error)
+        self._borrowed.back()
+
+    def __del__(self) -> None:
+        if self._open:  # its connection would never be free again; here nothing can be awaited
+            self._dropped.append(self._stream)
+
+
+@attrs.frozen
+class HttpLibrary:
+    """The classes of one library that a transport uses."""
+
+    module: Any
+    no_peer: Callable[..., Exception]
+    sent: Callable[[Any], Any]
+    reply: Callable[..., Any]
+    closed: tuple[type[Exception], ...] = attrs.field(init=False)
+    """What is raised when the server has closed the connection."""
+    limits: Any = attrs.field(init=False)
+
+    @closed.default
+    def _closed_of_the_module(self) -> tuple[type[Exception], ...]:
+        return (self.module.ReadError, self.module.WriteError, self.module.RemoteProtocolError)
+
+    @limits.default
+    def _limits_of_the_module(self) -> Any:
+        return self.module.Limits(
+            max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_EXPIRY
+        )
+
+
+class _Sender:
+    """What is set up for threads and for tasks alike."""
+
+    _library: ClassVar[HttpLibrary]
+
+    def __init__(
+        self,
+        peers: Peers | aio.Peers,
+        *,
+        plain: Callable[..., Any],
+        key: Callable[[Any], Any] | None,
+        others: Any,
+        host: Named,
+        tls_name: Named,
+    ) -> None:
+        """``plain`` makes a transport of the library's own; the rest is what the caller gave."""
+        self._key = key
+        self._addressing = Addressing(host, tls_name)
+        self._hosts = Hosts.of(peers)
+        # Once: it takes 30 ms.
+        self._trusted = functools.cache(self._library.module.create_ssl_context)
+        self._others = plain(verify=self._trusted()) if others is None else others
+        self._dropped: deque[Any] = deque()
+        """Replies that were not closed; the next request closes them."""
+        self._plain = plain
+
+    def _made(self) -> Any:
+        """The transport of one pod."""
+        return self._plain(verify=self._trusted(), limits=self._library.limits)
+
+
+class SyncSender(_Sender):
+    """Sends for threads."""
+
+    def __init__(self, peers: Peers, make: Callable[[], Any] | None, **given: Any) -> None:
+        super().__init__(peers, **given)
+        self._peers = peers
+        made = make or self._made
+        self._transports: Any = peers.clients(lambda _endpoint: made()).__enter__()
+
+    def _handle(self, request: Any) -> Any:
+        host, sent = request.url.host, self._library.sent(request)
+        try:
+            if self._hosts.may_be_pod(host):
+                endpoint = self._hosts.pod(host, self._peers.endpoints())
+                if endpoint is not None:
+                    return self._send(sent, endpoint, InUse(self._peers, endpoint, None))
+            if self._hosts.is_service(host):
+                key = None if self._key is None else self._key(request)
+                for attempt in self._peers.attempts(key, on=sent.leads_on):
+                    with attempt as endpoint:
+                        return self._send(sent, endpoint, attempt._keep())
+                raise AssertionError  # pragma: no cover - it ends with a reply or an error
+        except DiscoveryError as error:
+            raise self._library.no_peer(str(error), request=request) from error
+        return self._others.handle_request(request)
+
+    def _send(self, sent: SentRequest, endpoint: Endpoint, in_use: InUse) -> Any:
+        """To this pod; once more if the server had closed an idle connection."""
+        if self._dropped:
+            self._close_dropped()
+        try:
+            borrowed = self._transports._borrow(endpoint)
+        except BaseException as error:
+            in_use.end(error)
+            raise
+        connections = _connections(borrowed.client)
+        try:
+            request = sent.to(endpoint, self._addressing)
+            try:
+                response = borrowed.client.handle_request(request)
+            except self._library.closed:
+                if not any(map(_is_broken, connections)):
+                    raise
+                # That says nothing of the pod: the server closed it while it was idle.
+                for each in filter(_is_idle, _connections(borrowed.client)):
+                    each.close()
+                if not (sent.may_be_repeated and sent.is_whole):
+                    in_use.drop()
+                    raise
+                response = borrowed.client.handle_request(request)
+        except BaseException as error:
+            in_use.end(error)
+            borrowed.back()
+            raise
+        response.stream = self._library.reply(response, in_use, borrowed, self._dropped)
+        return response
+
+    def _close_dropped(self) -> None:
+        for dropped in _each(self._dropped):
+            try:
+                dropped.close()
+            except Exception:
+                log.exception("closing a dropped reply failed")
+
+    def close(self) -> None:
+        """Closes the connections to all pods, and to other hosts."""
+        self._transports.__exit__(None, None, None)
+        self._others.close()
+
+
+class AsyncSender(_Sender):
+    """Sends for tasks."""
+
+    def __init__(self, peers: aio.Peers, make: Callable[[], Any] | None, **given: Any) -> None:
+        super().__init__(peers, **given)
+        self._peers = peers
+        made = make or self._made
+        self._transports: Any = peers.clients(lambda _endpoint: made())
+
+    async def _handle(self, request: Any) -> Any:
+        host, sent = request.url.host, self._library.sent(request)
+        try:
+            if self._hosts.may_be_pod(host):
+                endpoint = self._hosts.pod(host, await self._peers.endpoints())
+                if endpoint is not None:
+                    return await self._send(sent, endpoint, InUse(self._peers, endpoint, None))
+            if self._hosts.is_service(host):
+                key = None if self._key is None else self._key(request)
+                async for attempt in self._peers.attempts(key, on=sent.leads_on):
+                    with attempt as endpoint:
+                        return await self._send(sent, endpoint, attempt._keep())
+                raise AssertionError  # pragma: no cover - it ends with a reply or an error
+        except DiscoveryError as error:
+            raise self._library.no_peer(str(error), request=request) from error
+        return await self._others.handle_async_request(request)
+
+    async def _send(self, sent: SentRequest, endpoint: Endpoint, in_use: InUse) -> Any:
+        """To this pod; once more if the server had closed an idle connection."""
+        if self._dropped:
+            await self._close_dropped()
+        try:
+            borrowed = await self._transports._borrow(endpoint)
+        except BaseException as error:
+            in_use.end(error)
+            raise
+        connections = _connections(borrowed.client)
+        try:
+            request = sent.to(endpoint, self._addressing)
+            try:
+                response = await borrowed.client.handle_async_request(request)
+            except self._library.closed:
+                if not any(map(_is_broken, connections)):
+                    raise
+                # That says nothing of the pod: the server closed it while it was idle.
+                for each in filter(_is_idle, _connections(borrowed.client)):
+                    await each.aclose()
+                if not (sent.may_be_repeated and sent.is_whole):
+                    in_use.drop()
+                    raise
+                response = await borrowed.client.handle_async_request(request)
+        except BaseException as error:
+            in_use.end(error)
+            borrowed.back()
+            raise
+        response.stream = self._library.reply(response, in_use, borrowed, self._dropped)
+        return response
+
+    async def _close_dropped(self) -> None:
+        for dropped in _each(self._dropped):
+            try:
+                await dropped.aclose()
+            except Exception:
+                log.exception("closing a dropped reply failed")
+
+    async def aclose(self) -> None:
+        """Closes the connections to all pods, and to other hosts."""
+        await self._transports.__aexit__(None, None, None)
+        await self._others.aclose()
+
+
+def _at(url: Any, host: str, port: int | None) -> Any:
+    """The URL with this host and port.
+
+    `copy_with` parses and quotes all of it again, which takes a tenth of the time of a request.
+    """
+    parts = getattr(url, "_uri_reference", None)
+    if parts is None:  # pragma: no cover - no version that is supported now
+        return url.copy_with(host=host, port=port)
+    moved = object.__new__(type(url))
+    moved._uri_reference = parts._replace(host=host, port=port)
+    return moved
+
+
+def _each(dropped: deque[Any]) -> Iterator[Any]:
+    """Each is taken once, also where threads take them."""
+    with contextlib.suppress(IndexError):
+        while dropped:
+            yield dropped.popleft()
+
+
+def _connections(transport: Any) -> list[Any]:
+    """The connections of a transport; none of one that is not the library's own.
+
+    There is no public way to them. An idle one that another request has just taken may be closed as
+    well: the pool then opens another one for it.
+    """
+    return getattr(getattr(transport, "_pool", None), "connections", [])
+
+
+def _is_idle(connection: Any) -> bool:
+    return bool(connection.is_idle())
+
+
+def _is_broken(connection: Any) -> bool:
+    """Whether it was closed, or takes no further request although it has none."""
+    return connection.is_closed() or (connection.is_idle() and not connection.is_available())

@@ -1,0 +1,98 @@
+"""The name server of a fake cluster: bytes in and out, a cache, and injected failures."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+import dns.rdatatype
+
+from . import _packer
+from ._cache import Cache
+from ._failures import Failure, Query, Rule
+from ._packer import MalformedError, Received, Reply, UnpackableError
+from ._zone import Zone
+
+_REMEMBERED = 100_000
+
+
+@attrs.define
+class Answers:
+    """What one CoreDNS says. ``now`` is the cache's clock, in seconds."""
+
+    zone: Zone
+    cache: Cache | None
+    bufsize: int | None
+    now: Callable[[], float]
+    synced: bool = True
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
+    """Held while the model is changed, and while it is read for an answer."""
+    queries: deque[Query] = attrs.field(factory=lambda: deque(maxlen=_REMEMBERED))
+    _rules: list[Rule] = attrs.field(factory=list)
+
+    def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
+        """One DNS message in, one out; ``None``: no answer."""
+        try:
+            question = _packer.read(wire)
+        except MalformedError as error:
+            return error.reply
+        with self.lock:
+            try:
+                return self._answer(question, tcp=tcp)
+            except UnpackableError:
+                return None
+
+    def fail(self, rule: Rule) -> None:
+        """Fails from now on as the rule says; of several the newest counts."""
+        with self.lock:
+            self._rules.append(rule)
+
+    def heal(self) -> None:
+        """Ends every failure."""
+        with self.lock:
+            self._rules.clear()
+
+    def _answer(self, question: Received, *, tcp: bool) -> bytes | None:
+        kind = dns.rdatatype.RdataType.to_text(question.type)
+        self.queries.append(Query(question.name, kind, tcp, self.now()))
+        for rule in reversed(self._rules):
+            if rule.takes(question):
+                return self._fail(rule.kind, question, tcp=tcp)
+        return self._pack(self._reply(question), question, tcp=tcp)
+
+    def _pack(self, reply: Reply, question: Received, *, tcp: bool) -> bytes:
+        return _packer.pack(reply, question, limit=self.bufsize, tcp=tcp)
+
+    def _reply(self, question: Received) -> Reply:
+        cache = self.cache
+        if cache is None:
+            return self._fresh(question)
+        now = self.now()
+        kept, stale = cache.get(question, now)
+        if kept is None:
+            return cache.put(question, self._fresh(question), now)
+        if stale:
+            cache.put(question, self._fresh(question), now)
+        return self.zone.shuffled(kept)
+
+    def _fresh(self, question: Received) -> Reply:
+        return self.zone.answer(question, synced=self.synced)
+
+    def _fail(self, kind: Failure, question: Received, *, tcp: bool) -> bytes | None:
+        match kind:
+            case "servfail":
+                return self._pack(Reply(_packer.SERVFAIL), question, tcp=tcp)
+            case "refused":
+                refused = Reply(_packer.REFUSED, authoritative=False)
+                return self._pack(refused, question, tcp=tcp)
+            case "nxdomain":
+                return self._pack(self.zone.no_such_name(), question, tcp=tcp)
+            case "timeout":
+                return None
+            case "truncate":
+                return _packer.cut(question)
+            case "garbage":
+                return _packer.garbage(question)
+            case _:
+                other = attrs.evolve(question, id=question.id ^ 0xFFFF)
+                return self._pack(self._reply(question), other, tcp=tcp)

@@ -1,0 +1,132 @@
+"""Lookups played without sockets: replies come from a dict, by question."""
+
+import random
+import re
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+import attrs
+import dns.name
+import dns.reversename
+
+from headless_discovery import Endpoint, LookupFailed, ServiceName
+from headless_discovery._dns.lookup import lookup
+from headless_discovery._dns.message import Answer, Server, Type
+from headless_discovery._dns.steps import Question, Reply
+from headless_discovery._dns.wanted import Memory, Wanted
+from headless_discovery._endpoint import Found, Outcome
+
+SERVICE = ServiceName("web", "shop")
+NAMESPACE = ".shop.svc.cluster.local"
+
+# Replies. Names are written without ".shop.svc.cluster.local", as they are in the dicts below.
+
+
+def full(name: str) -> str:
+    return name + NAMESPACE
+
+
+def addresses(*found: str, ttl: int = 30) -> Answer:
+    return Answer("NOERROR", ttl=ttl, addresses=found)
+
+
+def srv(
+    *targets: tuple[str, int], glue: Mapping[str, Sequence[str]] | None = None, ttl: int = 30
+) -> Answer:
+    return Answer(
+        "NOERROR",
+        ttl=ttl,
+        services=tuple((full(target), port) for target, port in targets),
+        glue={full(target): tuple(found) for target, found in (glue or {}).items()},
+    )
+
+
+def pods(port: int = 8080, **glue: str) -> Answer:
+    """SRV with glue: ``pods(web_0="10.0.0.1")``."""
+    named = {f"{label.replace('_', '-')}.web": [found] for label, found in glue.items()}
+    return srv(*((target, port) for target in named), glue=named)
+
+
+def named(*names: str) -> Answer:
+    return Answer("NOERROR", ttl=30, pointers=tuple(full(name) for name in names))
+
+
+def cut(answer: Answer, no_tcp: str | None = None) -> Answer:
+    return attrs.evolve(answer, truncated=True, no_tcp=no_tcp, server=Server("10.96.0.10", 53))
+
+
+NXDOMAIN = Answer("NXDOMAIN", ttl=30, soa="cluster.local")
+NODATA = Answer("NOERROR", ttl=30, soa="cluster.local")
+SERVFAIL = LookupFailed("SERVFAIL", rcode="SERVFAIL")
+
+Zone = Mapping[str, Reply]
+"""Replies by question: "web SRV", "web-0.web A", "10.0.0.1 PTR". What is not there is NXDOMAIN."""
+
+
+def asked(question: Question) -> str:
+    if question.rdtype is Type.PTR:
+        return dns.reversename.to_address(dns.name.from_text(question.name)) + " PTR"
+    over = "" if question.tcp else " (UDP alone)"
+    name = re.sub(r"^no-pod-[0-9a-f]{12}\b", "made-up", question.name.removesuffix(NAMESPACE))
+    return f"{name} {question.rdtype.name}{over}"
+
+
+@attrs.define
+class Looked:
+    """What a lookup came to, and what it asked, batch by batch."""
+
+    outcome: Outcome
+    batches: list[list[str]]
+    questions: list[Question]
+
+    @property
+    def found(self) -> list[str]:
+        """The endpoints: "web-0 10.0.0.1 8080"."""
+        assert isinstance(self.outcome, Found), self.outcome
+        return [shown(endpoint) for endpoint in self.outcome.endpoints]
+
+    def needed(self, question: str) -> bool:
+        """Whether nothing could be said without the reply to that question."""
+        [needed] = {each.needed for each in self.questions if asked(each) == question}
+        return needed
+
+    @property
+    def error(self) -> Exception:
+        assert not isinstance(self.outcome, Found), self.outcome
+        return self.outcome.error
+
+    @property
+    def advice(self) -> str:
+        """What to do about the error."""
+        assert not isinstance(self.outcome, Found), self.outcome
+        return self.outcome.error.hint or ""
+
+
+def shown(endpoint: Endpoint) -> str:
+    port = "" if endpoint.port is None else f" {endpoint.port}"
+    return f"{endpoint.hostname} {','.join(endpoint.addresses)}{port}"
+
+
+def playing_of(
+    memory: Memory | None = None, now: float = 0, seed: int = 0, **wanted: Any
+) -> Generator[list[Question], Sequence[Reply], Outcome]:
+    memory = Memory() if memory is None else memory
+    return lookup(Wanted(SERVICE, **wanted), memory, now, random.Random(seed))
+
+
+def look(
+    zone: Zone, memory: Memory | None = None, *, now: float = 0, seed: int = 0, **wanted: Any
+) -> Looked:
+    playing = playing_of(memory, now, seed, **wanted)
+    batches: list[list[str]] = []
+    everything: list[Question] = []
+    large = any(isinstance(each, Answer) and len(each.addresses) > 500 for each in zone.values())
+    try:
+        questions = next(playing)
+        while True:
+            assert questions or large, "a pause for nothing"
+            everything += questions
+            batches.append([asked(question) for question in questions])
+            questions = playing.send([zone.get(key, NXDOMAIN) for key in batches[-1]])
+    except StopIteration as done:
+        return Looked(done.value, batches, everything)

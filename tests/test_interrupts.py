@@ -1,0 +1,236 @@
+"""An interrupt at any moment leaves a `Peers` that works, soon at the latest.
+
+An interrupt is whatever may come out of any instruction: KeyboardInterrupt, what a signal handler
+raises, cancellation, gevent.Timeout. Here it is put before each line in turn, and at random
+microseconds; after each, a `refresh` must return with the truth.
+"""
+
+import gc
+import os
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import headless_discovery
+from headless_discovery import Peers, Policy
+from headless_discovery.testing import FakeCluster
+from tests.interrupted import EAGER, Interrupted
+
+PACKAGE = headless_discovery.__path__[0]
+
+
+def in_finalizer(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextmanager
+def interrupted_at(step: int, *, opcodes: bool = False) -> Iterator[list[str]]:
+    """Raises before the line (or instruction) of the package that comes as the ``step``-th."""
+    left = step
+    where: list[str] = []
+
+    def local(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        if event == ("opcode" if opcodes else "line"):
+            left -= 1
+            if left == 0 and in_finalizer(frame):
+                left = 1  # Python prints what is raised there, and goes on
+            elif left == 0:
+                where.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+                sys.settrace(None)
+                raise Interrupted
+        return local
+
+    def trace(frame: FrameType, _event: str, _argument: object) -> Any:
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE) or "/testing/" in name:
+            return None
+        frame.f_trace_opcodes = opcodes
+        return local
+
+    before = sys.gettrace()  # that of coverage, which must not end here
+    sys.settrace(trace)
+    try:
+        yield where
+    finally:
+        sys.settrace(before)
+
+
+class World:
+    """A cluster whose Service changes."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster(ttl=0)
+        self.pods = self.cluster.add_service("web", ports={"http": 80}).scale(3)
+        self.moves = 0
+
+    def peers(self, policy: Policy = EAGER) -> Peers:
+        return self.cluster.peers("web", port="http", policy=policy)
+
+    def change(self) -> None:
+        self.moves += 1
+        self.pods[0].move_to(f"10.1.1.{self.moves}")
+
+    def shows_the_truth(self, web: Peers) -> None:
+        """A `refresh` in this thread, and one in another, return what the cluster says."""
+        expected = [pod.addresses[0] for pod in self.pods]
+        self.cluster.clock.advance(1)
+        assert [one.address for one in web.refresh().endpoints] == expected
+        assert {web.pick("key").address, web.pick().address} <= set(expected)
+        self.change()
+        expected[0] = self.pods[0].addresses[0]
+        self.cluster.clock.advance(1)
+        assert refreshed_in_another_thread(web, within=20) == expected
+
+
+def refreshed_in_another_thread(web: Peers, within: float) -> list[str]:
+    """The addresses that it finds; none, if it is not through in so many seconds."""
+    found: list[str] = []
+    other = threading.Thread(
+        target=lambda: found.extend(one.address for one in web.refresh().endpoints), daemon=True
+    )
+    other.start()
+    other.join(within)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left behind is noticed sooner, so that the tests do not wait."""
+    monkeypatch.setattr("headless_discovery._time.clock._ABANDONED", 0.02)
+    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0.05)
+
+
+TRIES = int(os.environ.get("INTERRUPTS", "200"))
+"""CI takes 20,000."""
+STRIDE = 5
+"""Lines between two interrupts in the tests of a whole life; the first lookup has each."""
+
+
+def test_a_first_lookup_may_be_interrupted_before_each_of_its_lines() -> None:
+    lines = 0
+    while True:
+        lines += 1
+        world = World()
+        web = world.peers()
+        with interrupted_at(lines) as where:
+            try:
+                web.refresh()
+            except Interrupted:
+                pass
+            else:
+                if not where:
+                    break
+        world.shows_the_truth(web)
+    assert lines > 100
+
+
+@pytest.mark.parametrize("call", ["endpoints", "pick", "report", "use", "wait"])
+def test_a_later_call_may_be_interrupted_before_any_line(call: str) -> None:
+    step = 0
+    while True:
+        step += STRIDE
+        world = World()
+        web = world.peers()
+        peer = web.pick("key")
+        world.change()
+        world.cluster.clock.advance(1)
+        with interrupted_at(step) as where:
+            try:
+                match call:
+                    case "endpoints":
+                        web.endpoints()
+                    case "pick":
+                        web.pick("key"), web.pick()
+                    case "report":
+                        for _ in range(3):
+                            web.report(peer, ConnectionRefusedError())
+                        web.pick("key")
+                    case "use":
+                        with web.use("key"):
+                            pass
+                    case "wait":
+                        web.wait_ready(3)
+            except Interrupted:
+                pass
+            else:
+                if not where:
+                    break
+        world.shows_the_truth(web)
+        if web.in_flight:
+            gc.collect()  # the interrupt's traceback holds frames, which hold what is traced
+        assert not web.in_flight
+    assert step > 30
+
+
+def test_starting_and_closing_may_be_interrupted_before_any_line() -> None:
+    step = 0
+    while True:
+        step += STRIDE
+        world = World()
+        web = world.peers(Policy())
+        with interrupted_at(step) as where:
+            try:
+                web.start()
+                web.on_change(print)
+            except Interrupted:
+                pass
+        world.change()
+        world.shows_the_truth(web)
+        with interrupted_at(step) as closing, suppress(Interrupted):
+            web.close()
+        web.close()
+        with pytest.raises(headless_discovery.Closed):
+            web.pick()
+        if not where and not closing:
+            break
+
+
+def test_any_instruction_may_be_interrupted() -> None:
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    hits = 0
+    for _ in range(TRIES):
+        world = World()
+        web = world.peers()
+        with interrupted_at(rng.randrange(1, 5000), opcodes=True):
+            try:
+                web.refresh()
+                web.report(web.pick("key"), ConnectionRefusedError())
+            except Interrupted:
+                hits += 1
+        world.shows_the_truth(web)
+    assert hits > TRIES / 10  # about a quarter on Python 3.14, which reports fewer instructions
+
+
+@pytest.mark.parametrize("way", ["threads", "asyncio"])
+def test_a_handler_that_raises_at_random_microseconds_never_leaves_a_lookup_taken(way: str) -> None:
+    seed = random.randrange(1 << 32)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.interrupted",
+        way,
+        str(TRIES),
+        str(seed),
+    ]
+    print(*command)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=60 + TRIES / 10
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > TRIES / 20

@@ -1,0 +1,342 @@
+"""not_reached and connection_failed: what libraries really raise, each fault made on loopback."""
+
+import asyncio
+import contextlib
+import errno
+import functools
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.error
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import trio
+
+from headless_discovery import (
+    LookupTimeout,
+    Peers,
+    Policy,
+    connection_failed,
+    not_reached,
+)
+from tests import faults
+from tests.faults import CLIENTS, FAULTS, Place, Serving
+
+NEVER = {"redis", "redis async", "grpc", "grpc async"}
+"""Their errors do not tell: a handler that ran, or a retry of their own, gives the same."""
+STREAMS = {"socket", "asyncio", "trio"}
+"""They speak no HTTP here: an end and a status are no errors of theirs."""
+ALL = set(CLIENTS)
+NOT_REACHED = {
+    "refused": ALL - NEVER,
+    "unknown host": ALL - NEVER,
+    "connect time-out": ALL - NEVER - {"asyncio", "trio"},  # a bare time-out around everything
+    "bad certificate": ALL - NEVER - {"trio"},
+    "handshake garbage": ALL - NEVER - {"trio", "asyncio"},
+    # As after the request, for those below.
+    "handshake reset": ALL - NEVER - {"trio", "asyncio", "requests", "urllib3"},
+    "handshake time-out": ALL - NEVER - {"trio", "asyncio", "requests", "urllib3"},
+}
+NO_ERROR = {
+    "end before the reply": STREAMS,
+    "end in the reply": STREAMS,
+    "404": STREAMS | {"http.client", "urllib3"},
+    "503": STREAMS | {"http.client", "urllib3"},
+}
+SPEAK_HTTP_ALONE = {"404", "503", "reset in the reply", "end in the reply", "handshake garbage"}
+"""What redis and gRPC cannot read is no fault of the connection, or one of its own."""
+
+
+@functools.cache
+def raised(fault: str) -> dict[str, BaseException | None]:
+    """What each client raises; all at once, since many wait."""
+    known = socket.getaddrinfo
+
+    def getaddrinfo(host: object, *rest: object, **more: object) -> object:
+        if "invalid" in str(host):  # at once, whatever DNS there is here
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known(host, *rest, **more)  # type: ignore[arg-type]  # handed on
+
+    def one(client: str) -> BaseException | None:
+        with FAULTS[fault]() as place:
+            try:
+                faults.call(client, place)
+            except Exception as error:
+                return error
+        return None
+
+    with mock.patch("socket.getaddrinfo", getaddrinfo), ThreadPoolExecutor(6) as pool:
+        return dict(zip(CLIENTS, pool.map(one, CLIENTS), strict=True))
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_a_library_raises_is_judged_by_whether_the_request_can_have_arrived(
+    fault: str, client: str
+) -> None:
+    if client in NEVER and fault in SPEAK_HTTP_ALONE:
+        pytest.skip("not its protocol")
+    error = raised(fault)[client]
+    if client in NO_ERROR.get(fault, ()):
+        assert error is None
+        return
+    assert error is not None
+    answered = fault in ("404", "503")
+    assert not_reached(error) is (client in NOT_REACHED.get(fault, ())), repr(error)
+    assert connection_failed(error) is not answered, repr(error)
+
+
+# A request arrives once.
+
+
+@pytest.mark.parametrize("client", [one for one in CLIENTS if one not in NEVER])
+@pytest.mark.parametrize(
+    "fault", ["read time-out", "reset before the reply", "end before the reply",
+              "reset in the reply", "end in the reply", "503"]
+)  # fmt: skip
+def test_a_post_arrives_once_whatever_happens_to_its_reply(fault: str, client: str) -> None:
+    with contextlib.ExitStack() as stack:
+        servers = [
+            stack.enter_context(contextlib.closing(Serving(host, faults.AFTER_THE_REQUEST[fault])))
+            for host in ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+        ]
+        web = Peers.static([f"{server.place.host}:{server.place.port}" for server in servers])
+
+        def post(peer: object) -> object:
+            host, _, port = str(peer).partition(":")
+            timeout = faults.SHORT if fault == "read time-out" else 10
+            try:
+                return faults.call(client, Place(host, int(port), timeout=timeout))
+            except urllib.error.HTTPError as error:
+                error.close()  # Python 3.14 warns of one that was not
+                raise
+
+        with contextlib.suppress(Exception):
+            web.call(post)
+        assert sum(len(server.requests) for server in servers) == 1
+        if fault != "503" and client not in STREAMS:
+            with contextlib.suppress(Exception):
+                web.call(post, idempotent=True)
+            assert sum(len(server.requests) for server in servers) == 4
+
+
+@pytest.mark.parametrize("client", [one for one in CLIENTS if one not in NEVER])
+def test_it_goes_on_to_the_next_pod_where_nothing_listens(client: str) -> None:
+    with (
+        contextlib.closing(Serving("127.0.0.1", faults.status("200 OK"))) as server,
+        faults.refused() as one,
+        faults.refused() as other,
+    ):
+        web = Peers.static(
+            [f"{place.host}:{place.port}" for place in (one, other, server.place)],
+            policy=Policy(eject_after=100),
+        )
+
+        def post(peer: object) -> object:
+            host, _, port = str(peer).partition(":")
+            return faults.call(client, Place(host, int(port)))
+
+        for _ in range(3):
+            web.call(post)
+        assert len(server.requests) == 3
+
+
+# Cancellation.
+
+
+def test_a_cancelled_call_says_nothing_of_the_endpoint() -> None:
+    async def main() -> None:
+        with contextlib.closing(Serving("127.0.0.1", faults.silence)) as server:
+            for client in ("httpx async", "httpx2 async", "aiohttp", "asyncio"):
+                task = asyncio.create_task(faults.ASYNC[client](server.place))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError) as cancelled:
+                    await task
+                assert not connection_failed(cancelled.value)
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_call_on_trio_says_nothing_either() -> None:
+    found: list[BaseException] = []
+
+    async def work() -> None:
+        try:
+            await trio.sleep_forever()
+        except BaseException as error:
+            found.append(error)
+            raise
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert not connection_failed(found[0])
+
+
+# By class, without a library.
+
+
+def http_error(status: int) -> urllib.error.HTTPError:
+    error = urllib.error.HTTPError("http://x", status, "an answer", Message(), None)
+    error.close()  # Python 3.14 warns of one that was not
+    return error
+
+
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+def during(error: BaseException, context: BaseException) -> BaseException:
+    error.__context__ = context
+    return error
+
+
+def circular() -> BaseException:
+    error, other = ValueError(), ValueError()
+    error.__cause__, other.__cause__ = other, error
+    return error
+
+
+def of(
+    module: str, name: str, *bases: type[BaseException], **attributes: object
+) -> type[Exception]:
+    return type(name, bases or (Exception,), {"__module__": module, **attributes})
+
+
+class WithResponse(OSError):
+    response = SimpleNamespace(status_code=503)
+
+
+class Numbered(OSError):
+    """As libraries derive them: the number says what it is."""
+
+
+class Odd(Exception):
+    @property
+    def response(self) -> object:
+        raise RuntimeError("not set")
+
+
+HTTPCORE = of("httpcore", "RemoteProtocolError", of("httpcore", "ProtocolError"))
+HTTPX = of("httpx2", "RemoteProtocolError", of("httpx2", "TransportError"))
+REFUSED_STREAM = SimpleNamespace(stream_id=5, error_code=7)
+CANCELLED_STREAM = SimpleNamespace(stream_id=5, error_code=8)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        socket.gaierror(socket.EAI_NONAME, "no such name"),
+        ssl.SSLCertVerificationError("bad"),
+        *(
+            OSError(number, "unreachable")
+            for number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
+        ),
+        urllib.error.URLError(ConnectionRefusedError()),
+        caused(RuntimeError(), ConnectionRefusedError()),
+        caused(RuntimeError(), caused(OSError("all"), ConnectionRefusedError())),
+        ExceptionGroup("all of them", [ConnectionRefusedError(), ConnectionRefusedError()]),
+        HTTPCORE(REFUSED_STREAM),
+        caused(HTTPX("refused"), HTTPCORE(REFUSED_STREAM)),
+        caused(HTTPX("goaway"), HTTPCORE(SimpleNamespace(last_stream_id=0, error_code=0))),
+    ],
+    ids=repr,
+)
+def test_the_endpoint_was_not_reached(error: BaseException) -> None:
+    assert not_reached(error)
+    assert connection_failed(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError(),
+        TimeoutError(),
+        ConnectionResetError(),
+        ssl.SSLError("in the middle"),
+        Numbered(errno.ECONNREFUSED, "as a library has it, maybe after the request"),
+        Numbered(errno.ECONNRESET, "reset"),
+        caused(RuntimeError(), TimeoutError()),
+        ExceptionGroup("all of them", [ConnectionRefusedError(), TimeoutError()]),
+        caused(HTTPX("cancelled"), HTTPCORE(CANCELLED_STREAM)),
+        caused(HTTPX("goaway"), HTTPCORE(SimpleNamespace(last_stream_id=3, error_code=0))),
+        of("redis.exceptions", "ConnectionError")("refused"),
+        of("requests.exceptions", "ConnectionError")("no cause"),
+        of("anyio", "BrokenResourceError")(),
+    ],
+    ids=repr,
+)
+def test_the_connection_failed_but_the_request_may_have_arrived(error: BaseException) -> None:
+    assert not not_reached(error)
+    assert connection_failed(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        http_error(404),
+        caused(http_error(503), ConnectionResetError()),
+        caused(RuntimeError(), caused(http_error(503), ConnectionResetError())),
+        caused(WithResponse(), ConnectionResetError()),
+        OSError(),
+        Odd(),
+        FileNotFoundError(errno.ENOENT, "no file"),
+        urllib.error.URLError("unknown url type"),
+        LookupTimeout("DNS"),
+        caused(RuntimeError(), LookupTimeout("DNS")),
+        during(KeyError(), ConnectionRefusedError()),
+        during(ValueError("inside except ConnectionRefusedError"), ConnectionRefusedError()),
+        circular(),
+        ExceptionGroup("not all of them", [ConnectionRefusedError(), KeyError()]),
+        KeyboardInterrupt(),
+        of("httpx", "PoolTimeout", of("httpx", "TransportError"))("our own pool is full"),
+        of("httpx", "LocalProtocolError", of("httpx", "TransportError"))("our own mistake"),
+        of("redis.exceptions", "AuthenticationError", of("redis.exceptions", "ConnectionError"))(),
+        of("grpc", "RpcError")("without a code"),
+        of("grpc", "RpcError", code=lambda self: SimpleNamespace(name="NOT_FOUND"))(),
+    ],
+    ids=repr,
+)
+def test_an_answer_or_a_mistake_of_the_caller_is_neither(error: BaseException) -> None:
+    assert not not_reached(error)
+    assert not connection_failed(error)
+
+
+def test_a_time_out_counts_as_connecting_only_where_the_connection_was_being_made() -> None:
+    def connecting() -> Iterator[BaseException]:
+        with faults.full() as place:
+            try:
+                socket.create_connection(place[:2], 0.05)
+            except TimeoutError as error:
+                yield error
+
+    (error,) = connecting()
+    assert not_reached(error)
+    wrapped = urllib.error.URLError(error)
+    assert not_reached(wrapped)
+    assert not not_reached(TimeoutError("the same class"))
+
+
+def test_no_library_is_imported_for_it() -> None:
+    program = (
+        "import sys; from headless_discovery import connection_failed, not_reached\n"
+        "connection_failed(ConnectionResetError()), not_reached(TimeoutError())\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"ssl", "http.client", "httpx", "requests", "aiohttp", "grpc"} & set(loaded)

@@ -1,0 +1,681 @@
+"""Following EndpointSlices over real connections: in a thread, on asyncio, on trio."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpcore2
+import pytest
+import trio
+import trustme
+
+from headless_discovery import Clock, ConfigurationError, LookupFailed, LookupTimeout, ServiceName
+from headless_discovery._api.parse import SliceQuery
+from headless_discovery._api.protocol import Watch
+from headless_discovery._api.watch import Watcher, _WatchedStream, said
+from headless_discovery._endpoint import Found, Outcome, Unknown
+from headless_discovery.kubernetes import EndpointSlices
+from tests.api_server import ApiServer, Request, refusal
+from tests.slices import Object, bookmark, endpoint, event, slice_of, status
+
+SHELLS = ("threads", "asyncio", "trio")
+ONE = slice_of("a", endpoint("10.0.0.1"))
+TWO = slice_of("b", endpoint("10.0.0.2"))
+UNREADY = slice_of("a", endpoint("10.0.0.1", ready=False), endpoint("10.0.0.3"))
+
+
+class _Chance:
+    """No pauses but the least."""
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+class Followed:
+    """Slices, followed in one of the shells beside the test."""
+
+    def __init__(self, shell: str, source: EndpointSlices, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.outcomes: list[Outcome] = []
+        self.watch = Watch(
+            SliceQuery(service=ServiceName("web", "shop"), port="http"),
+            server=source.server,
+            learn=self._learn,
+            rng=_Chance(),  # type: ignore[arg-type] # all that is used of it
+            backoff_max=1,
+            lists=set(),
+        )
+        self.source = source
+        self.shell = shell
+        self._over = threading.Event()
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _learn(self, outcome: Outcome, _: float) -> float:
+        self.outcomes.append(outcome)
+        return float("inf")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def hurry(self) -> None:
+        self._hurry.set()
+
+    def _run(self) -> None:
+        match self.shell:
+            case "threads":
+                following = self.source.background(self.watch, self.clock)
+                following.start()
+                assert following.runs()
+                while not self._over.wait(0.005):
+                    if self._hurry.is_set():
+                        self._hurry.clear()
+                        following.hurry()
+                following.stop()
+                following.join()
+            case "asyncio":
+                asyncio.run(self._run_async(asyncio.sleep))
+            case _:
+                trio.run(self._run_async, trio.sleep)
+
+    async def _run_async(self, sleep: Callable[[float], Awaitable[object]]) -> None:
+        following = self.source.start_async(self.watch, self.clock)
+        while not self._over.is_set():
+            await sleep(0.005)
+            if self._hurry.is_set():
+                self._hurry.clear()
+                following.hurry()
+        assert following.goes_on()
+        following.cancel()
+        await following.ended()
+
+    def wait(self, what: Callable[[Outcome], object], seconds: float = 10) -> Outcome:
+        """The last outcome, once that is true of it."""
+        until = time.monotonic() + seconds
+        while not (self.outcomes and what(self.outcomes[-1])):
+            assert time.monotonic() < until, self.outcomes[-1:]
+            time.sleep(0.002)
+        return self.outcomes[-1]
+
+    def has(self, *addresses: str) -> None:
+        """Waits until just these are found."""
+        self.wait(
+            lambda outcome: (
+                isinstance(outcome, Found)
+                and [each.address for each in outcome.endpoints] == list(addresses)
+            )
+        )
+
+    def fails(self, *words: str) -> LookupFailed:
+        """Waits for a failure that says so."""
+        outcome = self.wait(
+            lambda outcome: (
+                isinstance(outcome, Unknown) and all(word in str(outcome.error) for word in words)
+            )
+        )
+        assert isinstance(outcome, Unknown)
+        assert isinstance(outcome.error, LookupFailed)
+        return outcome.error
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits a second by the rules does not here: the rules are held by `test_slice_watch`."""
+    monkeypatch.setattr("headless_discovery._api.protocol._FLOOR", 0.05)
+    monkeypatch.setattr("headless_discovery._api.protocol._SHORT", 0.0)
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextlib.contextmanager
+def followed(
+    shell: str, api: ApiServer, clock: Clock | None = None, **options: Any
+) -> Iterator[Followed]:
+    with Followed(shell, EndpointSlices(server=api.url, **options), clock) as found:
+        yield found
+
+
+def test_it_follows_what_changes(shell: str) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        began = time.monotonic()
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        assert 0.02 <= time.monotonic() - began < 1
+        api.put(UNREADY)
+        web.has("10.0.0.2", "10.0.0.3")
+        api.drop("b")
+        web.has("10.0.0.3")
+        assert len(api.requests) == 1
+
+
+def test_it_lists_where_the_server_cannot_stream(shell: str) -> None:
+    many = [slice_of(f"s{at:02}", endpoint(f"10.0.1.{at}")) for at in range(25)]
+    with ApiServer(*many) as api:
+        api.faults.append(refusal(422, status(422, "Invalid", "sendInitialEvents: Forbidden")))
+        with followed(shell, api) as web:
+            web.wait(lambda outcome: len(getattr(outcome, "endpoints", ())) == 25)
+            assert [query.get("continue") for query in api.requests[1:4]] == [None, "10", "20"]
+            api.put(ONE)
+            web.wait(lambda outcome: len(getattr(outcome, "endpoints", ())) == 26)
+
+
+def test_without_poll_each_page_is_asked_for_over_a_connection_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("select.poll")
+    many = [slice_of(f"s{at:02}", endpoint(f"10.0.1.{at}")) for at in range(25)]
+    with ApiServer(*many) as api:
+        api.faults.append(refusal(422, status(422, "Invalid", "sendInitialEvents: Forbidden")))
+        with followed("threads", api) as web:
+            web.wait(lambda outcome: len(getattr(outcome, "endpoints", ())) == 25)
+
+
+def test_it_lists_where_the_server_sends_no_end(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery._api.protocol._END_AFTER_LAST", 0.3)
+    with ApiServer(ONE) as api:
+        api.bookmarks = False
+        with followed(shell, api) as web:
+            web.has("10.0.0.1")
+            assert "limit" in api.requests[1]
+
+
+def test_a_server_that_is_killed_and_comes_back_is_found_again(shell: str) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        api.kill()
+        web.fails(api.url)
+        api.restart()
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+
+
+def test_one_that_is_not_there_is_a_failure_and_asked_for_again(shell: str) -> None:
+    with ApiServer(ONE) as api:
+        api.kill()
+        with followed(shell, api) as web:
+            error = web.fails(api.url)
+            assert error.nameserver == api.url
+            api.restart()
+            web.has("10.0.0.1")
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_backoff(shell: str) -> None:
+    with ApiServer(ONE) as api:
+        api.always = refusal(500)
+        with followed(shell, api) as web:
+            web.fails("500")
+            web.watch._not_before += 1000
+            api.always = None
+            web.hurry()
+            web.has("10.0.0.1")
+
+
+def test_a_watch_cut_in_mid_line_is_resumed(shell: str) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        api.send(event("MODIFIED", UNREADY)[:100])
+        api.cut()
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        assert api.requests[-1]["resourceVersion"] == "10"
+
+
+def test_a_server_that_falls_silent_is_given_up(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery._api.protocol._SILENT", 0.3)
+
+    def fall_silent(request: Request) -> None:
+        request.first_state()
+        request.hold()
+
+    with ApiServer(ONE) as api:
+        api.faults.append(fall_silent)
+        with followed(shell, api) as web:
+            web.has("10.0.0.1")
+            assert isinstance(web.fails("nothing came"), LookupTimeout)
+            api.put(TWO)
+            web.has("10.0.0.1", "10.0.0.2")
+
+
+def test_a_server_that_never_answers_is_given_up(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery._api.protocol._ANSWER", 0.3)
+    with ApiServer(ONE) as api:
+        api.faults.append(Request.hold)
+        with followed(shell, api) as web:
+            web.fails("nothing came")
+            web.has("10.0.0.1")
+
+
+def test_a_slow_server_is_waited_for(shell: str) -> None:
+    def slowly(request: Request) -> None:
+        request.begin()
+        for byte in event("ADDED", ONE) + bookmark(10, end=True):
+            request.chunk(bytes([byte]))
+        request.hold()
+
+    with ApiServer(ONE) as api:
+        api.faults.append(slowly)
+        with followed(shell, api) as web:
+            web.has("10.0.0.1")
+            assert len(web.outcomes) == 1
+
+
+def test_a_rotated_token_is_read_again(shell: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    with ApiServer(ONE) as api, followed(shell, api, token_file=token) as web:
+        web.has("10.0.0.1")
+        assert api.tokens == ["Bearer old"]
+        token.write_text("new")
+        api.faults.append(refusal(401, status(401, "Unauthorized", "Unauthorized")))
+        api.cut()
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        assert api.tokens == ["Bearer old", "Bearer new", "Bearer new"]
+        assert not any(isinstance(outcome, Unknown) for outcome in web.outcomes)
+
+
+@pytest.mark.parametrize("content", [None, "", "two\nlines", "ümlaut"])
+def test_a_token_that_cannot_be_read_is_a_failure_that_does_not_tell_it(
+    content: str | None, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_text(content)
+    with ApiServer(ONE) as api, followed("threads", api, token_file=token) as web:
+        error = web.fails("token")
+        assert not content or content not in str(error)
+        assert api.requests == []
+        token.write_text("good")
+        web.has("10.0.0.1")
+
+
+def test_a_role_that_is_made_later_is_waited_for(shell: str) -> None:
+    with ApiServer(ONE) as api:
+        api.always = refusal(403, status(403, "Forbidden", "endpointslices is forbidden"))
+        with followed(shell, api) as web:
+            assert "Role" in (web.fails("forbidden").hint or "")
+            api.always = None
+            web.has("10.0.0.1")
+
+
+def test_429_and_500_pass(shell: str) -> None:
+    with ApiServer(ONE) as api:
+        api.faults += [refusal(429, retry_after="0"), refusal(500)]
+        with followed(shell, api) as web:
+            web.has("10.0.0.1")
+            assert len(api.requests) == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        status(410, "Expired", "too old resource version: 1 (5)"),
+        status(504, "Timeout", "Too large resource version: 9, current: 5"),
+    ],
+    ids=["too old", "too large"],
+)
+def test_an_error_event_in_the_stream_is_begun_anew(shell: str, error: Object) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        api.send(event("ERROR", error))
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        assert "sendInitialEvents" in api.requests[-1]
+
+
+def test_an_etcd_that_was_restored_from_a_backup_is_read_anew(shell: str) -> None:
+    """The version is then of the future: the server accepts it, and says nothing to its end."""
+
+    def silent(request: Request) -> None:
+        request.begin()
+        request.chunk(b"")
+
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        with api.lock:
+            api.slices["b"], api.version = TWO, 3
+            api.faults.append(silent)
+        api.cut()
+        web.has("10.0.0.1", "10.0.0.2")
+        assert api.requests[-2]["resourceVersion"] == "10"
+        assert "sendInitialEvents" in api.requests[-1]
+
+
+def test_a_slice_may_hold_line_breaks_of_unicode_nulls_and_pods_on_one_address(shell: str) -> None:
+    odd = slice_of("b", endpoint("10.0.0.2", pod="p"), endpoint("10.0.0.2", pod="q"), version=11)
+    odd["metadata"]["labels"] |= {"note": "one\x85two\u2028three", "nothing": None}
+    odd["endpoints"][0] |= {"hostname": None, "targetRef": None, "zone": None, "conditions": None}
+    sent = json.dumps({"type": "ADDED", "object": odd}, ensure_ascii=False).encode() + b"\n"
+    with ApiServer(ONE, slice_of("c", ports=None)) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        api.send(sent)
+        web.has("10.0.0.1", "10.0.0.2")
+
+
+class _Jumping(Clock):
+    """That of a machine that slept, or was moved to another."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_a_clock_that_jumps_hides_no_change(shell: str, seconds: float) -> None:
+    clock = _Jumping()
+    with ApiServer(ONE) as api, followed(shell, api, clock) as web:
+        web.has("10.0.0.1")
+        clock.ahead = seconds
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        api.put(UNREADY)
+        web.has("10.0.0.2", "10.0.0.3")
+
+
+def test_8_mebibytes_in_a_line_are_read(shell: str) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        large = event("ADDED", slice_of("b", endpoint("10.0.0.2"), version=11))
+        api.send(large[:-2] + b" " * (8 * 1024 * 1024 - len(large)) + large[-2:])
+        web.has("10.0.0.1", "10.0.0.2")
+
+
+def test_no_redirect_is_followed(shell: str) -> None:
+    with ApiServer(ONE) as other, ApiServer() as api:
+        api.always = refusal(302, location=other.url)
+        with followed(shell, api) as web:
+            web.fails("302")
+            assert other.requests == []
+
+
+def test_no_proxy_of_the_environment_is_used(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+
+
+def test_a_connection_that_is_reset_is_made_anew(shell: str) -> None:
+    def reset(request: Request) -> None:
+        request.first_state()
+        linger = struct.pack("ii", 1, 0)  # closing it sends a reset
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        request.connection.close()  # before the server would end it in good order
+        request.break_off()
+
+    with ApiServer(ONE) as api:
+        api.faults.append(reset)
+        with followed(shell, api) as web:
+            web.has("10.0.0.1")
+            api.put(TWO)
+            web.has("10.0.0.1", "10.0.0.2")
+
+
+def test_a_request_that_cannot_be_sent_is_told_in_the_systems_words() -> None:
+    followed = Followed("threads", EndpointSlices(server="http://127.0.0.1"))
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, pytest.raises(httpcore2.WriteError, match="Broken pipe"):
+        _WatchedStream(Watcher(followed.source, followed.watch, Clock()), ours).write(b"GET")
+
+
+def test_a_reset_while_it_reads_is_told_in_the_systems_words() -> None:
+    followed = Followed("threads", EndpointSlices(server="http://127.0.0.1"))
+    followed.watch.next(Clock().now())
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.create_connection(listening.getsockname()) as ours,
+    ):
+        theirs, _ = listening.accept()
+        linger = struct.pack("ii", 1, 0)  # closing it sends a reset
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        theirs.close()
+        with pytest.raises(httpcore2.ReadError, match="reset"):
+            _WatchedStream(Watcher(followed.source, followed.watch, Clock()), ours).read(10)
+
+
+def test_an_error_without_words_is_told_by_its_cause() -> None:
+    assert said(OSError("oh\n", "x" * 500))
+    error = OSError()
+    assert said(error) == "OSError"
+    error.__cause__ = OSError("no route")
+    assert said(error) == "no route"
+
+
+def test_a_fault_of_our_own_does_not_end_it(
+    shell: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ApiServer(ONE) as api, followed(shell, api) as web:
+        web.has("10.0.0.1")
+        with monkeypatch.context() as broken:
+            broken.setattr(Watch, "_event", lambda *_: 1 / 0)
+            api.put(TWO)
+            web.fails("ZeroDivisionError")
+        web.has("10.0.0.1", "10.0.0.2")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_over_tls_the_servers_authority_is_checked_and_the_token_sent(
+    shell: str, tmp_path: Path
+) -> None:
+    authority, token = trustme.CA(), tmp_path / "token"
+    token.write_text("secret")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    with (
+        ApiServer(ONE, tls=tls) as api,
+        followed(shell, api, ca_file=tmp_path / "ca.crt", token_file=token) as web,
+    ):
+        web.has("10.0.0.1")
+        api.put(TWO)
+        web.has("10.0.0.1", "10.0.0.2")
+        assert set(api.tokens) == {"Bearer secret"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.96.0.1"])
+def test_a_certificate_of_somebody_else_is_refused(shell: str, host: str, tmp_path: Path) -> None:
+    """One of another authority, and one of the cluster's own for another host."""
+    cluster, other, token = trustme.CA(), trustme.CA(), tmp_path / "token"
+    token.write_text("secret")
+    cluster.cert_pem.write_to_path(tmp_path / "ca.crt")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (other if host == "127.0.0.1" else cluster).issue_cert(host).configure_cert(tls)
+    with (
+        ApiServer(ONE, tls=tls) as api,
+        followed(shell, api, ca_file=tmp_path / "ca.crt", token_file=token) as web,
+    ):
+        error = web.fails("certificate verify failed")
+        assert "No reply came" in (error.hint or "")
+        assert not api.requests
+
+
+# Ending.
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("times", [40])
+def test_starting_and_ending_it_leaves_nothing(shell: str, times: int) -> None:
+    with ApiServer(ONE) as api:
+        source = EndpointSlices(server=api.url)
+        with Followed(shell, source) as web:
+            web.has("10.0.0.1")
+        while api.streams:
+            time.sleep(0.01)
+        gc.collect()
+        files, threads = open_files(), threading.active_count()
+        for _ in range(times // 20):
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    stack.enter_context(Followed(shell, source))
+        while api.streams:
+            time.sleep(0.01)
+        gc.collect()
+        until = time.monotonic() + 5
+        while (open_files() > files or threading.active_count() > threads) and (
+            time.monotonic() < until
+        ):
+            time.sleep(0.01)  # the server's own
+        assert open_files() <= files
+        assert threading.active_count() <= threads
+
+
+def test_ending_it_waits_for_nothing(shell: str) -> None:
+    def fall_silent(request: Request) -> None:
+        request.first_state()
+        request.hold()
+
+    with ApiServer(ONE) as api:
+        for fault in (fall_silent, Request.hold, refusal(500)):
+            api.always = fault
+            web = Followed(shell, EndpointSlices(server=api.url))
+            with web:
+                time.sleep(0.05)
+                began = time.monotonic()
+            assert time.monotonic() - began < 0.5
+
+
+def test_ending_it_does_not_wait_for_a_handshake_or_a_connection(shell: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with Followed(shell, EndpointSlices(server=url)):
+            time.sleep(0.2)
+            began = time.monotonic()
+        assert time.monotonic() - began < 0.5
+    with socket.socket() as listening, contextlib.ExitStack() as stack:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):  # its queue is full: nobody else is let in
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with Followed(shell, EndpointSlices(server=url)):
+            time.sleep(0.2)
+            began = time.monotonic()
+        assert time.monotonic() - began < 0.5
+
+
+# Whom to ask, and as whom.
+
+
+@pytest.mark.parametrize(
+    "server", ["", "10.96.0.1", "ftp://10.96.0.1", "https://", "https://a:b@c", "https://a:99999",
+               "https://a?x", 5]
+)  # fmt: skip
+def test_a_server_is_a_url(server: Any) -> None:
+    with pytest.raises(ConfigurationError, match="server"):
+        EndpointSlices(server=server)
+
+
+def test_endpoint_pod_names_is_a_truth_value() -> None:
+    with pytest.raises(ConfigurationError, match="endpoint_pod_names"):
+        EndpointSlices(endpoint_pod_names="yes")  # type: ignore[arg-type] # that is the point
+
+
+def test_in_a_pod_the_server_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
+    assert EndpointSlices().server == "https://10.96.0.1:6443"
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
+    monkeypatch.delenv("KUBERNETES_SERVICE_PORT")
+    assert EndpointSlices().server == "https://[fd00::1]:443"
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    assert "in the cluster" in repr(EndpointSlices())
+    with pytest.raises(ConfigurationError, match="KUBERNETES_SERVICE_HOST") as caught:
+        _ = EndpointSlices().server
+    assert "EndpointSlices(server=" in (caught.value.hint or "")
+
+
+def test_a_service_account_is_used_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    monkeypatch.setattr("headless_discovery._api.server._ACCOUNT", tmp_path)
+    assert "Authorization" not in EndpointSlices(server="https://a").headers()
+    assert EndpointSlices(server="https://a").context().verify_mode is ssl.CERT_REQUIRED
+    (tmp_path / "token").write_text("secret")
+    assert EndpointSlices(server="https://a").headers()["Authorization"] == "Bearer secret"
+    assert "Authorization" not in EndpointSlices(server="http://a").headers()
+    (tmp_path / "ca.crt").write_text("no certificate")
+    with pytest.raises(OSError, match=r"."):
+        EndpointSlices(server="https://a").context()
+
+
+def test_the_local_address_is_the_one_that_routes_to_the_server() -> None:
+    assert EndpointSlices(server="https://127.0.0.1:9").own_addresses() == ("127.0.0.1",)
+    with pytest.raises(LookupFailed, match="no route"):
+        EndpointSlices(server="https://nobody.invalid").own_addresses()
+
+
+def test_without_its_library_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    EndpointSlices().check()
+    monkeypatch.delitem(sys.modules, "headless_discovery._api.aio_watch")
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    with pytest.raises(ConfigurationError, match="httpx2") as caught:
+        EndpointSlices().check()
+    assert "headless_discovery[api]" in (caught.value.hint or "")
+
+
+DESCRIPTORS = """
+import asyncio, os, resource
+from headless_discovery import LookupFailed, aio, peers
+from headless_discovery.kubernetes import EndpointSlices
+
+async def main():
+    source = EndpointSlices(server="http://127.0.0.1:1")
+    web = peers("web", namespace="default", source=source)
+    kubia = aio.peers("kubia", namespace="default", source=source)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1,) * 2)
+    try:
+        web.endpoints()
+    except LookupFailed as error:
+        print(error)
+    async with kubia:
+        try:
+            await kubia.endpoints()
+        except LookupFailed as error:
+            print(error)
+    web.close()
+
+asyncio.run(main())
+"""
+
+
+def test_no_descriptor_at_the_first_state_is_a_failure() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DESCRIPTORS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.count("for the EndpointSlices of") == 2
