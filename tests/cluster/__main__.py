@@ -17,15 +17,17 @@ from tests.cluster.control_plane import (
     build,
 )
 
-USAGE = "usage: scripts/cluster up | down | run CMD..."
+USAGE = "usage: scripts/cluster build | up | down | run CMD..."
 RUN = HERE / ".run"
 STATE = RUN / "state.json"
 NO_GO = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one of the three commands."""
+    """Runs one of the four commands."""
     match arguments:
+        case ["build"]:  # the others build too, if that was not done
+            return _build()
         case ["up"]:
             return _up()
         case ["down"]:
@@ -38,11 +40,12 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def _build() -> None:
+def _build() -> int:
     seconds = build()
     if seconds:
         versions = f"Kubernetes {KUBERNETES_VERSION} and CoreDNS {COREDNS_VERSION}"
         print(f"built {versions} in {seconds:.0f} s")
+    return 0
 
 
 def _describe(environment: dict[str, str]) -> None:
