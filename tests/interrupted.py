@@ -1,8 +1,9 @@
 """Lookups that a signal interrupts at random microseconds: a program of its own.
 
 ``python -m tests.interrupted threads|asyncio TRIES SEED`` prints how many were interrupted; it
-fails unless each of these `Peers` was right again within the lifetime of a lookup. pytest would be
-interrupted in its own hooks, and what its workers hold would stay held.
+fails unless each of these `Peers` was right again within the lifetime of a lookup. A try that is
+stuck ends it, and shows the stack of each thread. pytest would be interrupted in its own hooks, and
+what its workers hold would stay held.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from headless_discovery.testing import FakeCluster
 
 SOON = 15
 """Seconds: the lifetime of a lookup and one more, 6, and what a loaded machine adds."""
+STUCK = 60
+"""Seconds after which one try is given up."""
 EAGER = Policy(refresh_floor=1e-6, min_refresh=1e-6, max_refresh=1e-6)
 
 
@@ -94,18 +97,23 @@ def main(way: str, tries: str, seed: str) -> None:
     # that logs, the server's perhaps, then waits for ever.
     for name in ("asyncio", "headless_discovery"):
         logging.getLogger(name).disabled = True
-    faulthandler.dump_traceback_later(50 + int(tries) / 10, exit=True)
     signal.signal(signal.SIGALRM, interrupt)
     rng = random.Random(int(seed))
     cluster = FakeCluster(ttl=0)
     cluster.add_service("web", ports={"http": 80}).scale(3)
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     with cluster.serve() as server:
         resolver = Resolver([server.nameserver])
         # Imports what a first lookup imports: a thread that is interrupted while it does so may
         # leave Python's own lock of that module taken, for all threads and for ever.
         peers("web.default", port="http", resolver=resolver).refresh()
         asyncio.run(aio.peers("web.default", port="http", resolver=resolver).refresh())
-        print(sum(WAYS[way](resolver, rng) for _ in range(int(tries))))
+        interrupted = 0
+        for _ in range(int(tries)):
+            faulthandler.dump_traceback_later(STUCK, exit=True)  # in the place of the one before
+            interrupted += WAYS[way](resolver, rng)
+        faulthandler.dump_traceback_later(STUCK, exit=True)  # the end may be stuck too
+    print(interrupted)
 
 
 if __name__ == "__main__":

@@ -784,6 +784,38 @@ def test_a_loop_that_ends_in_mid_lookup_holds_up_no_other(close: bool) -> None:
 
 
 @LEFT_BEHIND
+@pytest.mark.parametrize("way", ["lookup", "entered", "watch"])
+def test_loops_that_end_in_mid_lookup_leave_no_socket_and_no_task(way: str) -> None:
+    def sockets() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    cluster = FakeCluster(ttl=5)
+    cluster.add_service("web", ports={"http": 80}).scale(2)
+    with cluster.serve() as server:
+        cluster.fail("timeout")
+
+        async def begin() -> None:
+            web = aio.peers("web.default", port="http", resolver=Resolver([server.nameserver]))
+            if way == "entered":
+                await web.__aenter__()
+            call = web.watch().__anext__() if way == "watch" else web.endpoints()
+            await asyncio.wait_for(call, 0.01)
+
+        def end() -> None:
+            loop = asyncio.new_event_loop()
+            with pytest.raises(TimeoutError):
+                loop.run_until_complete(begin())
+            loop.close()
+
+        end()
+        before = sockets()
+        for _ in range(5):
+            end()
+        assert sockets() <= before
+
+
+@LEFT_BEHIND
 def test_one_that_was_entered_in_a_loop_that_is_gone_is_asked_in_the_next() -> None:
     cluster = FakeCluster(ttl=5)
     service = cluster.add_service("web", ports={"http": 80})

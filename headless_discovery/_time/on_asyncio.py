@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from .tasks import Job  # which imports this when it runs
@@ -50,26 +50,21 @@ def _wake(woken: asyncio.Future[None]) -> None:
 
 
 class _Task:
-    _all: ClassVar[set[asyncio.Task[None]]] = set()
-    """The loop itself holds its tasks only weakly."""
-
     def __init__(self, job: "Job", at_end: Callable[[], None]) -> None:
         async def do() -> None:
             await job()
 
         self._loop = asyncio.get_running_loop()
+        # Whatever it waits for has a timer or a thread, by which the loop holds it, and it ends
+        # with a loop that is closed before it is through.
         self._task = self._loop.create_task(do(), name="headless-discovery")
-        self._all.add(self._task)
-        self._task.add_done_callback(self._all.discard)
         self._task.add_done_callback(lambda _: at_end())
 
     def goes_on(self) -> bool:
         return not self._task.done() and self._loop is asyncio.get_running_loop()
 
     def cancel(self) -> None:
-        if self._loop.is_closed():  # in mid-task: it will never end, and no task waits for that
-            self._all.discard(self._task)
-        else:
+        if not self._loop.is_closed():  # else it will never end, and no task waits for that
             self._task.cancel()
 
     async def ended(self) -> None:

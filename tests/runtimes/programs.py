@@ -84,6 +84,7 @@ def worker(folder: str, sent: str) -> Any:
         broker_transport_options={
             "data_folder_in": folder,
             "data_folder_out": sent,
+            "control_folder": str(Path(folder).with_name("control")),
             "polling_interval": 0.01,
         },
         task_ignore_result=True,
