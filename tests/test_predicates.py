@@ -92,6 +92,36 @@ def test_what_a_library_raises_is_judged_by_whether_the_request_can_have_arrived
     assert connection_failed(error) is not answered, repr(error)
 
 
+ALONE = """
+import sys
+from headless_discovery import connection_failed, not_reached
+from tests import faults
+
+for client in sys.argv[1:]:
+    try:
+        faults.call(client, faults.Place("203.0.113.1", 80, timeout=5))
+    except Exception as error:
+        print(client, not_reached(error), connection_failed(error), repr(error), sep=", ")
+"""
+"""Run where there is no network at all."""
+
+
+def test_a_network_that_is_not_there_is_not_reached() -> None:
+    inside = ["unshare", "--net", "--map-root-user"]
+    try:
+        subprocess.run([*inside, "true"], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"no network namespace of our own: {error}")
+    clients = [client for client in CLIENTS if client not in NEVER]
+    done = subprocess.run(
+        [*inside, sys.executable, "-c", ALONE, *clients],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    said = [line.split(", ", 3) for line in done.stdout.splitlines()]
+    assert [client for client, *_ in said] == clients
+    assert all(verdicts[:2] == ["True", "True"] for _, *verdicts in said), done.stdout
+
+
 # A request arrives once.
 
 

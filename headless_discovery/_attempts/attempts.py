@@ -49,6 +49,12 @@ class Rules:
     stop: Stop | None = None
     wait: Pause | None = None
     timeout: float | None = None
+    need_time: bool = attrs.field(init=False)
+    """Whether they ask when the attempts began."""
+
+    @need_time.default
+    def _need_time_for_what_is_given(self) -> bool:
+        return any(each is not None for each in (self.stop, self.wait, self.timeout))
 
     def lead_on(self, error: Exception, verdict: Verdict) -> bool:
         """Whether this error leads on to the next attempt."""
@@ -64,8 +70,8 @@ class Rules:
         return most if isinstance(most, int) else _USUAL
 
 
-DEFAULT = Rules()
-"""The defaults."""
+_USUAL_RULES = {False: Rules(), True: Rules(idempotent=True)}
+"""Those of most calls, by ``idempotent``."""
 
 
 def rules(
@@ -76,8 +82,9 @@ def rules(
     timeout: float | None,
 ) -> Rules:
     """The rules, checked; raises `ConfigurationError`."""
-    if on is None and idempotent is False and stop is None and wait is None and timeout is None:
-        return DEFAULT
+    usual = on is None and stop is None and wait is None and timeout is None
+    if usual and isinstance(idempotent, bool):
+        return _USUAL_RULES[idempotent]
     types = on if isinstance(on, tuple) else (on,)
     if isinstance(on, type | tuple):
         right = all(isinstance(each, type) and issubclass(each, BaseException) for each in types)
@@ -216,7 +223,7 @@ class Attempts(Generic[P]):
             return None
         choice = self.store.choice
         self.store.budget.called()
-        if choice.ages or self.rules is not DEFAULT:  # those need no beginning
+        if choice.ages or self.rules.need_time:
             self.began = now = self.store.now()
             if now >= choice.until:
                 return None

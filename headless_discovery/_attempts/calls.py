@@ -88,7 +88,8 @@ class Clients(Pool[C]):
 
     def _borrow(self, endpoint: Endpoint) -> Lease[C]:
         """The client of an endpoint, without counting or reporting a use of the endpoint."""
-        self._close_all(self._to_close())
+        if self._has_news:
+            self._close_all(self._to_close())
         lease, entry = self._lease(endpoint)
         while not entry.is_made:
             claim = Claim(threading.Event())

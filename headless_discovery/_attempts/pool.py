@@ -5,6 +5,7 @@ What threads and tasks share. No step needs a lock: each is one operation on a d
 
 import logging
 import os
+import weakref
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -60,8 +61,7 @@ class Lease(Generic[C]):
         """It is used no more."""
         self._entry.users.pop(id(self), None)
 
-    def __del__(self) -> None:
-        self.back()
+    __del__ = back
 
 
 class Pool(Generic[C]):
@@ -77,11 +77,10 @@ class Pool(Generic[C]):
         """Their endpoints are gone; closed once they are not in use."""
         self._swept: object = None
         self._closed = False
-        self._process = os.getpid()
+        _pools.add(self)
 
     def __len__(self) -> int:
-        entries = [*self._entries.values(), *self._leaving]
-        return sum(entry.is_made for entry in entries) if self._process == os.getpid() else 0
+        return sum(entry.is_made for entry in [*self._entries.values(), *self._leaving])
 
     def _lease(self, endpoint: Endpoint) -> tuple[Lease[C], Entry[C]]:
         """A lease of an endpoint's client, which may have to be made yet."""
@@ -96,9 +95,13 @@ class Pool(Generic[C]):
             if self._entries.get(row) is entry:  # pragma: no branch - or it has just left
                 return lease, entry
 
+    @property
+    def _has_news(self) -> bool:
+        """Whether there may be any to close: asked at each use, so it must be quick."""
+        return self._swept is not self._peers._store.snapshot.endpoints or bool(self._leaving)
+
     def _to_close(self) -> Iterator[Entry[C]]:
         """Those to be closed now: their endpoints are gone, and they are not in use."""
-        self._forget_after_fork()
         endpoints = self._peers.snapshot.endpoints
         if self._swept is not endpoints:
             self._swept = endpoints
@@ -113,7 +116,6 @@ class Pool(Generic[C]):
     def _all(self) -> Iterator[Entry[C]]:
         """Those to be closed at the end: all of them, but what is being made then."""
         self._closed = True
-        self._forget_after_fork()
         for row in list(self._entries):
             self._leaving.append(self._entries.pop(row))
         for entry in list(self._leaving):
@@ -142,10 +144,17 @@ class Pool(Generic[C]):
                 hint="Use them inside their with statement.",
             )
 
-    def _forget_after_fork(self) -> None:
-        """In the child they are the parent's: forgotten, and not closed."""
-        if self._process != os.getpid():  # pragma: no cover - tests/test_kept_clients.py
-            self._entries, self._leaving, self._process = {}, [], os.getpid()
+
+_pools: "weakref.WeakSet[Pool[Any]]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:  # pragma: no cover - in a child: tests/test_kept_clients.py
+    """In the child the clients are the parent's: forgotten, and not closed."""
+    for pool in list(_pools):
+        pool._entries, pool._leaving = {}, []
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def log_failed_close(endpoint: Endpoint) -> None:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import attrs
 
 from .. import aio
-from .._attempts import connection_failed, not_reached
 from .._attempts.pool import log
 from .._attempts.use import InUse
 from .._endpoint import Endpoint
@@ -31,17 +30,8 @@ class SentRequest:
         self.request = request
         self._body: Any = request.stream  # a sync or an async one, as the client has it
         self._body_begun = False
-
-    @property
-    def may_be_repeated(self) -> bool:
+        self.may_be_repeated = may_be_repeated(request.method, request.headers)
         """Whether it may be received twice."""
-        return may_be_repeated(self.request.method, self.request.headers)
-
-    def leads_on(self, error: Exception) -> bool:
-        """Whether it goes to another pod after this error."""
-        return self.is_whole and (
-            not_reached(error) or (self.may_be_repeated and connection_failed(error))
-        )
 
     @property
     def is_whole(self) -> bool:
@@ -199,10 +189,19 @@ class SyncSender(_Sender):
                     return self._send(sent, endpoint, InUse(self._peers, endpoint, None))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
-                for attempt in self._peers.attempts(key, on=sent.leads_on):
+                failed: Exception
+                for attempt in self._peers.attempts(key, idempotent=sent.may_be_repeated):
                     with attempt as endpoint:
-                        return self._send(sent, endpoint, attempt._keep())
-                raise AssertionError  # pragma: no cover - it ends with a reply or an error
+                        try:
+                            return self._send(sent, endpoint, attempt._keep())
+                        except Exception as error:
+                            if sent.is_whole:
+                                raise  # and so on to another pod, where that is safe
+                            failed = error
+                try:
+                    raise failed
+                finally:
+                    del failed  # it would hold itself by its traceback
         except DiscoveryError as error:
             raise self._library.no_peer(str(error), request=request) from error
         return self._others.handle_request(request)
@@ -216,21 +215,22 @@ class SyncSender(_Sender):
         except BaseException as error:
             in_use.end(error)
             raise
-        connections = _connections(borrowed.client)
+        transport = borrowed.client
+        connections = _connections(transport)
         try:
             request = sent.to(endpoint, self._addressing)
             try:
-                response = borrowed.client.handle_request(request)
+                response = transport.handle_request(request)
             except self._library.closed:
                 if not any(map(_is_broken, connections)):
                     raise
                 # That says nothing of the pod: the server closed it while it was idle.
-                for each in filter(_is_idle, _connections(borrowed.client)):
+                for each in filter(_is_idle, _connections(transport)):
                     each.close()
                 if not (sent.may_be_repeated and sent.is_whole):
                     in_use.drop()
                     raise
-                response = borrowed.client.handle_request(request)
+                response = transport.handle_request(request)
         except BaseException as error:
             in_use.end(error)
             borrowed.back()
@@ -269,10 +269,19 @@ class AsyncSender(_Sender):
                     return await self._send(sent, endpoint, InUse(self._peers, endpoint, None))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
-                async for attempt in self._peers.attempts(key, on=sent.leads_on):
+                failed: Exception
+                async for attempt in self._peers.attempts(key, idempotent=sent.may_be_repeated):
                     with attempt as endpoint:
-                        return await self._send(sent, endpoint, attempt._keep())
-                raise AssertionError  # pragma: no cover - it ends with a reply or an error
+                        try:
+                            return await self._send(sent, endpoint, attempt._keep())
+                        except Exception as error:
+                            if sent.is_whole:
+                                raise  # and so on to another pod, where that is safe
+                            failed = error
+                try:
+                    raise failed
+                finally:
+                    del failed  # it would hold itself by its traceback
         except DiscoveryError as error:
             raise self._library.no_peer(str(error), request=request) from error
         return await self._others.handle_async_request(request)
@@ -286,21 +295,22 @@ class AsyncSender(_Sender):
         except BaseException as error:
             in_use.end(error)
             raise
-        connections = _connections(borrowed.client)
+        transport = borrowed.client
+        connections = _connections(transport)
         try:
             request = sent.to(endpoint, self._addressing)
             try:
-                response = await borrowed.client.handle_async_request(request)
+                response = await transport.handle_async_request(request)
             except self._library.closed:
                 if not any(map(_is_broken, connections)):
                     raise
                 # That says nothing of the pod: the server closed it while it was idle.
-                for each in filter(_is_idle, _connections(borrowed.client)):
+                for each in filter(_is_idle, _connections(transport)):
                     await each.aclose()
                 if not (sent.may_be_repeated and sent.is_whole):
                     in_use.drop()
                     raise
-                response = await borrowed.client.handle_async_request(request)
+                response = await transport.handle_async_request(request)
         except BaseException as error:
             in_use.end(error)
             borrowed.back()
