@@ -10,7 +10,7 @@ from headless_discovery import Endpoint, NoEndpoints, NoSuchPort, NotHeadless, S
 from headless_discovery._api.parse import MalformedSliceError, SliceQuery
 from headless_discovery._api.slices import Slices
 from headless_discovery._endpoint import Empty, Found, Outcome, Wrong
-from tests.slices import Object, endpoint, slice_of
+from tests.slices import Object, endpoint, many, slice_of
 
 BELOW = "web.shop.svc.cluster.local"
 MANAGED = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
@@ -525,3 +525,46 @@ def test_those_that_others_wrote_say_nothing_of_it() -> None:
 def test_nonsense_is_refused_whole(nonsense: object) -> None:
     with pytest.raises(MalformedSliceError):
         Set().query.read(nonsense)
+
+
+# A result that is given up halfway.
+
+
+@pytest.mark.parametrize("pauses", [1, 2, 3])
+@pytest.mark.parametrize(
+    "after", [many(600), many(600, start=300), many(900), many(600, ready=False)]
+)
+def test_a_result_that_was_given_up_halfway_loses_nothing(after: Object, pauses: int) -> None:
+    web, whole = Set(many(700)), Set(many(700))
+    for one in (web, whole):
+        one.found()
+        one.put(after, at=1)
+    settling = web.slices.settle(1)
+    for _ in range(pauses):
+        next(settling, None)
+    settling.close()
+    for at in (1, 20):
+        assert same(web.settle(at), whole.settle(at))
+
+
+def test_the_first_result_may_be_given_up_too() -> None:
+    web = Set(many(600))
+    next(settling := web.slices.settle(0))
+    settling.close()
+    assert len(web.found()) == 600
+
+
+def test_what_comes_back_after_a_result_was_given_up_is_shown() -> None:
+    web = Set(many(600))
+    web.found()
+    web.put(many(600, ready=False), at=1)
+    next(settling := web.slices.settle(1))
+    settling.close()
+    web.put(many(600), at=2)
+    assert len(web.found(at=2)) == 600
+
+
+def same(one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, Found) and isinstance(other, Found):
+        return shown(one.endpoints) == shown(other.endpoints)
+    return type(one) is type(other)

@@ -161,32 +161,29 @@ class Slices:
         for identity, since in self._vanished.items():
             if self._believed_at(since) <= now:
                 self._changed[identity[0]] = None
-        come, gone, same = [], False, True
+        # Kept apart until all are settled: an error or an end halfway loses none of them.
+        settled: dict[str, tuple[Endpoint, ...]] = {}
         left: list[Endpoint] = []
         joined: list[Endpoint] = []
         for count, name in enumerate(self._changed, 1):
             before = self._shown.get(name, ())
             after = self._settled(name, before, now)
             if after is not before:
-                same = same and not (after or before)
+                settled[name] = after
                 left += without(before, after) if after else before
                 joined += without(after, before) if before else after
-            if after:
-                self._shown[name] = after
-                if not before:
-                    come.append(name)
-            elif before:
-                del self._shown[name]
-                gone = True
             if count % _AT_ONCE == 0:
                 yield
-        self._changed = {}
-        if not same:
-            if gone:
-                self._names = [name for name in self._names if name in self._shown]
-            self._names += come
-            self._names.sort()
+        if settled:
+            come = [name for name, after in settled.items() if after and name not in self._shown]
+            names = sorted([name for name in self._names if settled.get(name, True)] + come)
             yield
+            for name, after in settled.items():
+                if after:
+                    self._shown[name] = after
+                else:
+                    del self._shown[name]
+            self._names = names
             endpoints = itertools.chain.from_iterable(map(self._shown.__getitem__, self._names))
             self._found = Found(
                 tuple(endpoints),
@@ -196,6 +193,7 @@ class Slices:
                 gone=sorted(left, key=identity_of),
                 come=sorted(joined, key=identity_of),
             )
+        self._changed = {}
         return self._outcome()
 
     def _outcome(self) -> Outcome:
