@@ -16,10 +16,8 @@ is the error's ``hint``. This module knows nothing of how an error comes about.
 """
 
 import math
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-if TYPE_CHECKING:
-    from ._endpoint import State
+from enum import StrEnum
+from typing import Any, Self, TypeVar
 
 
 class DiscoveryError(Exception):
@@ -107,7 +105,7 @@ class NotReady(DiscoveryError, TimeoutError):
         *,
         seen: int = 0,
         wanted: int = 1,
-        state: "State | None" = None,
+        state: StrEnum | None = None,
         reason: str | None = None,
         hint: str | None = None,
     ) -> None:
@@ -148,20 +146,7 @@ def check_callable(argument: str, value: object) -> None:
 def check_seconds(
     argument: str, value: object, *, zero: bool = True, unit: str = " of seconds"
 ) -> float:
-    """A number of seconds: finite, not negative.
-
-    Args:
-        argument: What it is called, for the error.
-        value: What was given.
-        zero: Whether 0 is allowed.
-        unit: What it is a number of, for the error.
-
-    Returns:
-        The number.
-
-    Raises:
-        ConfigurationError: It is something else.
-    """
+    """A finite number, from 0 on or above it; raises `ConfigurationError` for anything else."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -175,19 +160,7 @@ def check_seconds(
 
 
 def check_count(argument: str, value: object, *, least: int = 0) -> int:
-    """A whole number.
-
-    Args:
-        argument: What it is called, for the error.
-        value: What was given.
-        least: The smallest that is allowed.
-
-    Returns:
-        The number.
-
-    Raises:
-        ConfigurationError: It is something else.
-    """
+    """A whole number that is large enough; raises `ConfigurationError` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(
             f"{argument} must be a whole number from {least} on, not {value!r:.80}"

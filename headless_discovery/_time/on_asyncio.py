@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from .tasks import Job  # which imports this when it runs
+from typing import TypeVar
 
 _T = TypeVar("_T")
+_Job = Callable[[], Awaitable[None]]
 _LONGEST = 86_400.0
 """Seconds: a loop takes no timer without an end."""
 
@@ -18,7 +16,7 @@ class _Asyncio:
     def event(self) -> asyncio.Event:
         return asyncio.Event()
 
-    def spawn(self, job: "Job", at_end: Callable[[], None]) -> "_Task":
+    def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
         return _Task(job, at_end)
 
     async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -50,7 +48,7 @@ def _wake(woken: asyncio.Future[None]) -> None:
 
 
 class _Task:
-    def __init__(self, job: "Job", at_end: Callable[[], None]) -> None:
+    def __init__(self, job: _Job, at_end: Callable[[], None]) -> None:
         async def do() -> None:
             await job()
 

@@ -5,14 +5,12 @@ cancelled when the main task ends.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import trio
 
-if TYPE_CHECKING:
-    from .tasks import Job  # which imports this when it runs
-
 _T = TypeVar("_T")
+_Job = Callable[[], Awaitable[None]]
 
 
 class _Trio:
@@ -21,7 +19,7 @@ class _Trio:
     def event(self) -> trio.Event:
         return trio.Event()
 
-    def spawn(self, job: "Job", at_end: Callable[[], None]) -> "_Task":
+    def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
         return _Task(job, at_end)
 
     async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
@@ -41,13 +39,13 @@ class _Trio:
 
 
 class _Task:
-    def __init__(self, job: "Job", at_end: Callable[[], None]) -> None:
+    def __init__(self, job: _Job, at_end: Callable[[], None]) -> None:
         self._at_end = at_end
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         trio.lowlevel.spawn_system_task(self._do, job, name="headless-discovery")
 
-    async def _do(self, job: "Job") -> None:
+    async def _do(self, job: _Job) -> None:
         try:
             with self._scope:
                 await job()
