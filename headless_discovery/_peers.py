@@ -14,7 +14,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._attempts import Calls
 from ._dns.steps import GaveUp
@@ -23,32 +23,29 @@ from ._errors import check_is_a
 from ._selection import Key
 from ._store.arguments import Selecting, Target, service_arguments, taking
 from ._store.delivery import Delivery
-from ._store.feed import paced_choice
 from ._store.readiness import Readiness, ready
+from ._store.shell import Shell
 from ._store.steps import Call, Step, Wait
 from ._store.store import Flight, Store, log
-from ._time.clock import Background, ThreadWaiters
+from ._time.clock import ThreadWaiters
+
+if TYPE_CHECKING:
+    from ._api.protocol import Watch
+    from ._api.server import EndpointSlices, Following
 
 _T = TypeVar("_T")
 
 
-class _Flights:
-    """One lookup at a time, for all callers and for the background.
+class _Flights(Shell):
+    """The shell for threads."""
 
-    It has no reference to its `Peers`, so that one that was not closed can be garbage-collected:
-    the background thread refers to this object.
-    """
+    waiters: ThreadWaiters
 
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self.clock = store.clock
-        self.waiters = ThreadWaiters()
-        self.delivery = Delivery(store, store.clock)
+        super().__init__(store, ThreadWaiters())
+        self.delivery = Delivery(store, self.listeners)
         self.explicit = False
         """Whether background refresh was started."""
-        self._background: Background | None = None
-        # Without a cycle: one that is not used any more is then freed at once.
-        store.background_runs = functools.partial(_Flights._runs, weakref.proxy(self))
 
     def carry_out(self, call: Call[_T]) -> _T:
         """Does what the call says, blocking; returns what it returns."""
@@ -58,6 +55,8 @@ class _Flights:
         except StopIteration as done:
             result: _T = done.value
             return result
+        finally:
+            call.close()
 
     def do(self, step: Step) -> None:
         """One step of a call."""
@@ -88,9 +87,8 @@ class _Flights:
         flight.leader = threading.get_ident()
         try:
             if store.begin(flight):  # pragma: no branch - or another thread was quicker
-                if store.feed is not None:
-                    wait = functools.partial(self.clock.wait_for, self.waiters)
-                    self._background = store.feed.choose(self.landed, wait) or self._background
+                if store.undecided:
+                    self.carry_out(store.source_chosen())
                 if not store.pushes:
                     store.resolver.run(
                         store.steps(flight), self.clock, stop=lambda: store.closed, until=until
@@ -107,9 +105,9 @@ class _Flights:
             self.landed()
 
     def landed(self) -> None:
-        """Wakes all that wait, and calls the listeners."""
+        """Wakes all that wait, and has the listeners called."""
         self.waiters.wake()
-        if self.delivery.listeners:
+        if self.listeners:
             self.delivery.look()
 
     # The background.
@@ -122,82 +120,49 @@ class _Flights:
     def start(self) -> None:
         """Starts background refresh."""
         self.explicit = True
-        if not self._runs():
-            self._begin_background()
+        self._runs_or_begins()
 
-    def _begin_background(self) -> bool:
-        feed = self.store.feed
-        background: Background | None
-        if feed is not None and self.store.pushes:
-            background = feed.begin(self.landed)
-        else:
-            background = self.clock.background(self)
-        if background is None:
-            return False
+    def runs(self) -> bool:
+        """Whether background refresh runs; slices are always followed in the background."""
+        return (self.store.pushes or self._worker is not None) and self._runs_or_begins()
+
+    def _runs_or_begins(self) -> bool:
+        """Whether it runs by now; a thread that has ended is replaced."""
+        if self._background is not None and self._background.runs():
+            return True
         # It is stored before it runs: after an interrupt in between, it is started again. If it
         # cannot be started, callers look up, and try to start it, when a refresh is due.
-        self._background = background
+        if not self.store.pushes:
+            self._worker = self.clock.background(self)
+        elif self.store.follow() is None:
+            return False
         try:
-            background.start()
+            self._background.start()
         except RuntimeError as error:
             log.warning("%s: the refresh thread cannot be started: %s", self.store, error)
             return False
         return True
 
-    def _runs(self) -> bool:
-        """Whether background refresh runs; a thread that has ended is replaced.
-
-        Slices are always followed in the background.
-        """
-        background = self._background
-        if background is None and not self.store.pushes:
-            return False
-        if background is not None and background.runs():
-            return True
-        return self._begin_background()
+    def follow(self, slices: "EndpointSlices", watch: "Watch") -> "Following":
+        """What follows slices in a thread, once it is started."""
+        return slices.background(watch, self.clock)
 
     def close(self) -> None:
-        """Cancels a lookup in progress, ends the background and wakes all that wait."""
+        """Gives up, and waits for the end of the background."""
         self.give_up()
-        if self._background is not None:
-            self._background.join()
+        for each in self._going_on():
+            each.join()
 
-    def give_up(self) -> None:
-        """The same without waiting for the end of the background."""
-        self.store.close()
-        self.waiters.wake()
-        if self.store.feed is not None and self.store.feed.following is not None:
-            self.store.feed.following.stop()
+    def turn(self) -> None:
+        """One lookup in the background."""
+        self.lead()
 
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held."""
         self.waiters = ThreadWaiters()
         self.delivery.after_fork()
         if self.started:
-            self._runs()
-
-    # As work for the clock.
-
-    def due(self) -> float | None:
-        """The time of the next background lookup; after one that is in progress."""
-        return self.store.background_due()
-
-    def turn(self) -> None:
-        """One lookup in the background."""
-        self.lead()
-
-    def paced(self) -> Iterator[float]:
-        """The same, for a clock that decides by itself how late it is."""
-        flight = Flight()
-        if self.store.begin(flight):  # pragma: no branch - or another thread was quicker
-            try:
-                following = yield from paced_choice(self.store, self.landed)
-                self._background = following or self._background
-                if not self.store.pushes:
-                    yield from self.store.resolver.run_paced(self.store.steps(flight), self.clock)
-            finally:
-                self.store.end(flight)
-                self.landed()
+            self.runs()
 
 
 class Peers(Calls):
@@ -207,6 +172,8 @@ class Peers(Calls):
     call `start`, to refresh it in the background: then no caller waits for DNS once something is
     known.
     """
+
+    _flights: _Flights
 
     def __init__(self, selecting: Selecting, target: Target | None) -> None:
         super().__init__(selecting, target)
@@ -358,12 +325,6 @@ class Peers(Calls):
     def _carry_out(self, call: Call[_T]) -> _T:
         return self._flights.carry_out(call)
 
-    def _hasten(self) -> None:
-        self._flights.waiters.wake()
-
-    def _changed(self) -> None:
-        self._flights.landed()
-
     # Changes.
 
     def watch(self) -> Iterator[Change]:
@@ -395,9 +356,10 @@ class Peers(Calls):
         Returns:
             A function that ends the calls.
         """
-        listener = self._listener(call)
+        self._store.check_open()
+        stop = self._flights.listen(call)
         self.start()
-        return self._flights.delivery.listen(listener)
+        return stop
 
     # Life.
 

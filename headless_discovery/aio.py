@@ -12,21 +12,23 @@ It is not for threads: use a `Peers` in one event loop at a time.
 
 import functools
 import warnings
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Self, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._attempts.aio_calls import Calls, Clients
 from ._endpoint import Change, Endpoint, Snapshot
 from ._errors import ConfigurationError, check_is_a
 from ._selection import Key
 from ._store.arguments import Selecting, Target, service_arguments, taking
-from ._store.feed import paced_choice
 from ._store.readiness import Readiness, ready
-from ._store.shared import Listener
+from ._store.shell import Shell
 from ._store.steps import Call, Step, Wait
 from ._store.store import Flight, Store
-from ._time.tasks import Task, TaskWaiters, library, prepare
+from ._time.tasks import TaskWaiters, library, prepare
+
+if TYPE_CHECKING:
+    from ._api.protocol import Watch
+    from ._api.server import EndpointSlices, FollowingTask
 
 __all__ = ["Clients", "Peers", "peers"]
 
@@ -35,29 +37,14 @@ _AT_ONCE = 1000
 """Endpoints whose keys' seeds are made without letting others run."""
 
 
-class _Flight(Flight):
-    """A lookup in a task of its own, or in that of the background."""
+class _Flights(Shell):
+    """The shell for tasks."""
 
-    task: Task | None = None
-
-
-class _Flights:
-    """One lookup at a time, for all callers and for the background.
-
-    It has no reference to its `Peers`, so that one that was not closed can be garbage-collected:
-    the background task refers to this object.
-    """
+    waiters: TaskWaiters
 
     def __init__(self, store: Store) -> None:
-        self.store = store
-        self.clock = store.clock
-        self.waiters = TaskWaiters()
-        self.listeners: list[Listener] = []
+        super().__init__(store, TaskWaiters())
         self.entered = False
-        self._background: Task | None = None
-        self._flight: _Flight | None = None
-        # Without a cycle: one that is not used any more is then freed at once.
-        store.background_runs = functools.partial(_Flights.runs, weakref.proxy(self))
 
     async def carry_out(self, call: Call[_T]) -> _T:
         """Does what the call says; returns what it returns."""
@@ -67,34 +54,30 @@ class _Flights:
         except StopIteration as done:
             result: _T = done.value
             return result
+        finally:
+            call.close()
 
     async def do(self, step: Step) -> None:
         """One step of a call."""
-        store = self.store
         self._check_entered()
         if isinstance(step, Wait):
             await self.clock.wait_for_async(self.waiters, step.over, step.until)
             return
-        flight = self._going_on() or self._take_off()
-        await self.clock.wait_for_async(
-            self.waiters,
-            lambda: store.under_way is not flight or store.closed,
-            step.until,
-            overdue=flight.expires,
-        )
+        flight = self._under_way() or self._take_off()
+        over = functools.partial(self.store.is_over, flight)
+        await self.clock.wait_for_async(self.waiters, over, step.until, overdue=flight.expires)
 
-    def _going_on(self) -> _Flight | None:
+    def _under_way(self) -> Flight | None:
         """The lookup in progress; not one whose event loop has ended."""
-        flight = self._flight
-        if flight is None or self.store.under_way is not flight:
-            return None
-        if flight.task is not None and not flight.task.goes_on():
+        flight = self.store.under_way
+        if flight is not None and flight.task is not None and not flight.task.runs():
             self.store.end(flight)
             return None
         return flight
 
-    def _take_off(self) -> _Flight:
-        flight = self._begin()
+    def _take_off(self) -> Flight:
+        flight = Flight()
+        self.store.begin(flight)  # it was free just now, and in one loop none is quicker
         try:
             flight.task = library().spawn(
                 lambda: self._carry_out(flight), lambda: self._end(flight)
@@ -104,38 +87,17 @@ class _Flights:
             raise
         return flight
 
-    def _begin(self) -> _Flight:
-        """Takes the place for a lookup: it was free just now, and in one loop none is quicker."""
-        flight = self._flight = _Flight()
-        self.store.begin(flight)
-        return flight
-
-    async def _carry_out(self, flight: _Flight) -> None:
+    async def _carry_out(self, flight: Flight) -> None:
+        store = self.store
         try:
-            await self._choose_source()
-            if not self.store.pushes:
-                await self.store.resolver.run_async(self.store.steps(flight), self.clock)
+            if store.undecided:
+                await self.carry_out(store.source_chosen())
+            if not store.pushes:
+                await store.resolver.run_async(store.steps(flight), self.clock)
         except Exception as error:  # what goes wrong must not end the background, nor raise here
-            self.store.broke(flight, error)
+            store.broke(flight, error)
 
-    async def _choose_source(self) -> None:
-        """Once, at the first lookup: waits until it is decided, or for so long at most."""
-        store, feed = self.store, self.store.feed
-        if feed is None or not store.undecided:
-            return
-        following = feed.begin_async(self.landed)
-        if following is None:
-            return
-        until = store.now() + store.resolver.lifetime
-        try:
-            await self.clock.wait_for_async(self.waiters, feed.is_chosen, until)
-        finally:
-            if feed.closes():
-                self._background = following
-            else:
-                following.cancel()
-
-    def _end(self, flight: _Flight) -> None:
+    def _end(self, flight: Flight) -> None:
         """Makes place for the next lookup, and wakes all that waited for this one."""
         self.store.end(flight)
         self.landed()
@@ -147,72 +109,46 @@ class _Flights:
             if listener in self.listeners and listener.has_news:
                 listener.tell()
 
+    # The background.
+
     def start(self) -> None:
-        """Starts background refresh."""
-        if not self.entered:
-            self.entered = True
-            feed = self.store.feed
-            if self.store.target is None:  # a fixed list asks no server
-                return
-            if feed is not None and self.store.pushes:
-                self._background = feed.begin_async(self.landed)
-            else:
-                self._background = self.clock.start_async(self)
+        """Starts background refresh; a fixed list asks no server."""
+        entered, self.entered = self.entered, True
+        if entered or self.store.target is None:
+            return
+        if not self.store.pushes:
+            self._worker = self.clock.start_async(self)
+        elif (following := self.store.follow()) is not None:
+            following.start()
 
     def runs(self) -> bool:
         """Whether background refresh runs, in the present event loop."""
         self._check_entered()
-        return self._background is not None and self._background.goes_on()
+        return self._background is not None and self._background.runs()
 
     def _check_entered(self) -> None:
-        if self.store.feed is not None and not self.entered:
+        if self.store.follows and not self.entered:
             raise ConfigurationError(
                 f"{self.store} by EndpointSlices outside of its async with block",
                 hint="The watch runs in a task of that block: use it inside.",
             )
 
+    def follow(self, slices: "EndpointSlices", watch: "Watch") -> "FollowingTask":
+        """What follows slices in a task, once it is started."""
+        return slices.background_async(watch, self.clock)
+
     async def close(self) -> None:
-        """Cancels a lookup in progress, ends the background and wakes all that wait."""
+        """Gives up, and waits for the end of its tasks."""
         self.give_up()
-        for task in self._tasks():
-            await task.ended()
-
-    def give_up(self) -> None:
-        """The part of it that does not wait."""
-        self.store.close()
-        self.waiters.wake()
-        for task in self._tasks():
-            task.cancel()
-
-    def _tasks(self) -> list[Task]:
-        flight = None if self._flight is None else self._flight.task
-        feed = self.store.feed
-        following = None if feed is None else feed.following
-        tasks = (self._background, flight, following)
-        return [task for task in tasks if task is not None]
-
-    # As work for the clock.
-
-    def due(self) -> float | None:
-        """The time of the next background lookup; after one that is in progress."""
-        return self.store.background_due()
+        for each in self._going_on():
+            await each.ended()
 
     async def turn(self) -> None:
         """One lookup in the background's own task; nothing if a caller was quicker."""
-        flight = self._begin()
+        flight = Flight()
+        self.store.begin(flight)
         try:
             await self._carry_out(flight)
-        finally:
-            self._end(flight)
-
-    def paced(self) -> Iterator[float]:
-        """The same, for a clock that decides by itself how late it is."""
-        flight = self._begin()
-        try:
-            following = yield from paced_choice(self.store, self.landed)
-            self._background = following or self._background
-            if not self.store.pushes:
-                yield from self.store.resolver.run_paced(self.store.steps(flight), self.clock)
         finally:
             self._end(flight)
 
@@ -223,6 +159,8 @@ class Peers(Calls):
     It belongs to one event loop, and does not survive a fork. Use it in an ``async with`` statement
     to refresh it in the background: then no task waits for DNS once something is known.
     """
+
+    _flights: _Flights
 
     def __init__(self, selecting: Selecting, target: Target | None) -> None:
         super().__init__(selecting, target)
@@ -339,12 +277,6 @@ class Peers(Calls):
     async def _carry_out(self, call: Call[_T]) -> _T:
         return await self._flights.carry_out(call)
 
-    def _hasten(self) -> None:
-        self._flights.waiters.wake()
-
-    def _changed(self) -> None:
-        self._flights.landed()
-
     # Changes.
 
     def watch(self) -> AsyncIterator[Change]:
@@ -370,20 +302,13 @@ class Peers(Calls):
             ConfigurationError: Outside of ``async with``: without a refresh there are no changes.
             Closed: The `Peers` was closed.
         """
-        listener = self._listener(call)
+        self._store.check_open()
         if not self._flights.entered:
             raise ConfigurationError(
                 f"on_change of {self._store} outside of its async with block",
                 hint="There is no background refresh: use it inside, or iterate over watch().",
             )
-        listeners = self._flights.listeners
-        listeners.append(listener)
-
-        def stop() -> None:
-            if listener in listeners:
-                listeners.remove(listener)
-
-        return stop
+        return self._flights.listen(call)
 
     # Life.
 

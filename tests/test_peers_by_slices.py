@@ -207,7 +207,7 @@ def test_one_that_is_forgotten_is_not_followed_any_more(cluster: FakeCluster) ->
     cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
     peers = cluster.peers("web", port="http", source="api")
     peers.endpoints()
-    following = peers._store.feed.following  # type: ignore[union-attr] # there is one
+    following = peers._store.following
     del peers
     assert not following.runs()
 
@@ -525,9 +525,12 @@ def test_auto_takes_dns_for_good_where_they_cannot(
 
 
 def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> None:
+    said: Any = None
+
     class Silent(type(cluster.slices)):  # type: ignore[misc] # of a private class
         def background(self, watch: Any, clock: Any) -> Any:
-            following = super().background(watch, clock)
+            nonlocal said
+            said, following = watch._learn, super().background(watch, clock)
             following.due = lambda: None
             return following
 
@@ -538,12 +541,10 @@ def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> No
     peers = headless_discovery.peers(
         "web", port="http", source=slices, resolver=cluster.resolver, clock=cluster.clock
     )
-    feed = peers._store.feed
-    assert feed is not None
     assert peers.pick().address == "10.0.0.1"
     assert cluster.clock.now() - before == pytest.approx(5, abs=0.1)
     assert peers.snapshot.source == "dns"
-    feed._learn(Found((), 0), 0)  # it was under way, and comes too late
+    said(Found((), 0), 0)  # it was under way, and comes too late
     assert len(peers.endpoints()) == 1
     peers.close()
 

@@ -96,14 +96,15 @@ class Followed:
                 trio.run(self._run_async, trio.sleep)
 
     async def _run_async(self, sleep: Callable[[float], Awaitable[object]]) -> None:
-        following = self.source.start_async(self.watch, self.clock)
+        following = self.source.background_async(self.watch, self.clock)
+        following.start()
         while not self._over.is_set():
             await sleep(0.005)
             if self._hurry.is_set():
                 self._hurry.clear()
                 following.hurry()
-        assert following.goes_on()
-        following.cancel()
+        assert following.runs()
+        following.stop()
         await following.ended()
 
     def wait(self, what: Callable[[Outcome], object], seconds: float = 10) -> Outcome:

@@ -6,24 +6,21 @@ As `watch` does in a thread; here a read is ended by cancelling it, which loses 
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore2
 import httpx2
 
 from .._time.clock import Clock
 from .._time.tasks import TaskWaiters, library
-from .protocol import Pauses, Watch
+from .protocol import Access, Pauses, Watch
 from .watch import TIMEOUT, said
-
-if TYPE_CHECKING:
-    from .server import EndpointSlices
 
 
 class Watcher:
     """The task, and what it holds."""
 
-    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False
@@ -33,19 +30,22 @@ class Watcher:
         self._waiters = TaskWaiters()
         self._task = library().spawn(self._run, self._disconnected)
 
+    def start(self) -> None:
+        """It has begun: a task, unlike a thread, can always be had."""
+
     def hurry(self) -> None:
         """Requests them now, even during backoff."""
         self.watch.hurry(self.clock.now())
         self._waiters.wake()
 
-    def goes_on(self) -> bool:
+    def runs(self) -> bool:
         """Whether it has not ended, and can: its loop is the one that runs here."""
-        return self._task.goes_on()
+        return self._task.runs()
 
-    def cancel(self) -> None:
-        """Stops it."""
+    def stop(self) -> None:
+        """Cancels it."""
         self.stopped = True
-        self._task.cancel()
+        self._task.stop()
 
     async def ended(self) -> None:
         """Waits for its end."""

@@ -20,8 +20,9 @@ import json
 import logging
 import math
 import random
+import ssl
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
 
 from .._endpoint import Outcome, Unknown
@@ -67,6 +68,23 @@ _NO_REPLY = (
 )
 _Kind = Literal["list", "first", "watch", "error"]
 Pauses = Iterator[None]
+
+
+class Access(Protocol):
+    """Where the API server is, and what a request to it needs."""
+
+    @property
+    def server(self) -> str:
+        """The URL; raises `ConfigurationError` if it is not known."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Of a request made now; raises `OSError` for a token that cannot be read."""
+        ...
+
+    def context(self) -> ssl.SSLContext:
+        """Trusts the cluster's authority; raises `OSError` for a file that cannot be used."""
+        ...
 
 
 class _BegunAnewError(Exception):

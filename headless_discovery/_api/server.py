@@ -152,8 +152,8 @@ class EndpointSlices:
 
         return Watcher(self, watch, clock)
 
-    def start_async(self, watch: Watch, clock: Clock) -> "FollowingTask":
-        """Follows them in a task from now on."""
+    def background_async(self, watch: Watch, clock: Clock) -> "FollowingTask":
+        """The same in a task."""
         from .aio_watch import Watcher  # noqa: PLC0415 - httpx2 is an extra
 
         return Watcher(self, watch, clock)
@@ -166,13 +166,13 @@ class Following(Background, Protocol):
         """Requests them now, even during backoff."""
         ...
 
-    def stop(self) -> None:
-        """Wakes it up to end."""
-        ...
-
 
 class FollowingTask(Task, Protocol):
     """Follows slices in a task."""
+
+    def start(self) -> None:
+        """Begins, if it did not yet."""
+        ...
 
     def hurry(self) -> None:
         """Requests them now, even during backoff."""

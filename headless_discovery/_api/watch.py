@@ -12,16 +12,13 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore2
 import httpx2
 
 from .._time.clock import Clock, ThreadWaiters
-from .protocol import Pauses, Watch
-
-if TYPE_CHECKING:
-    from .server import EndpointSlices
+from .protocol import Access, Pauses, Watch
 
 CONNECT = 5.0
 """Seconds for a connection, and as many for TLS."""
@@ -31,7 +28,7 @@ TIMEOUT = httpx2.Timeout(CONNECT)
 class Watcher:
     """The thread, and what it holds."""
 
-    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False

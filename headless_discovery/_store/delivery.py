@@ -7,10 +7,9 @@ that blocks, and one for the rest. What came meanwhile is one merged change.
 """
 
 import functools
-from collections.abc import Callable
 
-from .._time.clock import Clock, Lock, ThreadWaiters
-from .shared import Listener
+from .._time.clock import Lock, ThreadWaiters
+from .shell import Listener
 from .store import Store, log
 
 _TOO_LONG = 0.25
@@ -18,27 +17,17 @@ _TOO_LONG = 0.25
 
 
 class Delivery:
-    """The listeners of one `Peers`, and who calls them at the moment."""
+    """Calls the listeners of one `Peers`."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self.listeners: list[Listener] = []
+    def __init__(self, store: Store, listeners: list[Listener]) -> None:
+        self._listeners = listeners
         self._store = store
-        self._clock = clock
+        self._clock = store.clock
         self._turn: object | None = None
         """What the thread that calls them holds; another one: that has taken over."""
         self._calls = 0
         self._ended = ThreadWaiters()
         self._lock = Lock()
-
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Calls it from now on; returns a function that stops it."""
-        self.listeners.append(listener)
-
-        def stop() -> None:
-            if listener in self.listeners:
-                self.listeners.remove(listener)
-
-        return stop
 
     def look(self) -> None:
         """Has those called that are to be, unless that is being done."""
@@ -56,12 +45,12 @@ class Delivery:
         """In the child: the threads that called them are gone."""
         self._turn = None
         self._lock = Lock()
-        for listener in self.listeners:
+        for listener in self._listeners:
             listener.is_called = False
 
     def _waiting(self) -> list[Listener]:
         """Those to be called."""
-        return [each for each in self.listeners if each.has_news and not each.is_called]
+        return [each for each in self._listeners if each.has_news and not each.is_called]
 
     def _next(self, turn: object) -> Listener | None:
         with self._lock.usable():

@@ -62,7 +62,7 @@ def _told(store: Store, wanted: "Readiness", began: float) -> Call[Snapshot]:
     """The same for a source that pushes changes: the set is stable if none came since."""
     deadline = began + wanted.timeout
     while True:
-        runs = store.background_runs()
+        runs = store.shell.runs()
         view, now = store.view, store.clock.now()
         if wanted.is_met_by(view, now):
             return view.snapshot
@@ -74,8 +74,8 @@ def _told(store: Store, wanted: "Readiness", began: float) -> Call[Snapshot]:
             looks_at = run.first.at + wanted.stable_for
             looks_at = looks_at if looks_at > now else math.inf
         yield Wait(_is_new(store, view), min(looks_at, deadline))
-        if view is store.view and view.snapshot.state is not State.LIVE and store.feed is not None:
-            store.feed.hurry()
+        if view is store.view and view.snapshot.state is not State.LIVE:
+            store.hurry()
         store.check_open()
 
 

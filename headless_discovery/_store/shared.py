@@ -1,23 +1,26 @@
 """What `Peers` is for threads and for tasks alike: all of it that does not wait."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Self
 
-from .._endpoint import Change, Endpoint, Snapshot, Stats, difference
-from .._errors import check_callable, check_is_a
+from .._endpoint import Endpoint, Snapshot, Stats
+from .._errors import check_is_a
 from .._membership import Policy
 from .._selection import Strategy
 from .._time.clock import Clock
 from .arguments import Selecting, Target, selection_arguments
-from .store import Store, log
+from .feed import store_of
+from .shell import Shell
 
 
 class Shared:
     """What is known, and the making of a fixed list."""
 
+    _flights: Shell
+
     def __init__(self, selecting: Selecting, target: Target | None) -> None:
-        self._store = Store(selecting, target)
+        self._store = store_of(selecting, target)
 
     @classmethod
     def static(
@@ -63,7 +66,7 @@ class Shared:
             Closed: The `Peers` was closed.
         """
         self._store.fix(endpoints)
-        self._changed()
+        self._flights.landed()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -110,50 +113,9 @@ class Shared:
         if error is not None:
             check_is_a("error", error, BaseException)
         if self._store.report(endpoint, error):
-            self._hasten()
-
-    def _listener(self, call: Callable[[Change], object]) -> "Listener":
-        """A caller's function that is to be called with later changes."""
-        self._store.check_open()
-        check_callable("call", call)
-        return Listener(self._store, call)
-
-    def _hasten(self) -> None:
-        """Notifies the background that a lookup is due sooner."""
-        raise NotImplementedError
-
-    def _changed(self) -> None:
-        """Wakes those that wait or listen: something may have changed."""
-        raise NotImplementedError
+            self._flights.waiters.wake()
 
     def __repr__(self) -> str:
         store = self._store
         state = "closed" if store.closed else str(store.snapshot.state)
         return f"<Peers of {store}: {len(store.snapshot.endpoints)}, {state}>"
-
-
-class Listener:
-    """A caller's function, called with what changed since it was last called."""
-
-    def __init__(self, store: Store, call: Callable[[Change], object]) -> None:
-        self._store = store
-        self._call = call
-        self._seen: tuple[Endpoint, ...] = store.snapshot.endpoints
-        self.is_called = False
-        """Whether the call is in progress."""
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is something that it was not called with."""
-        return self._seen is not self._store.snapshot.endpoints
-
-    def tell(self) -> None:
-        """Calls the function with what changed; what that raises does not stop the others."""
-        snapshot = self._store.snapshot
-        change = difference(self._seen, snapshot)
-        self._seen = snapshot.endpoints
-        if change:  # else all is as before again
-            try:
-                self._call(change)
-            except Exception:
-                log.exception("%s: a function given to on_change failed", self._store)

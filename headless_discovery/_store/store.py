@@ -12,8 +12,8 @@ import copy
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Container, Generator, Iterable, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Container, Generator, Iterable, Sequence
+from typing import Any, Literal
 
 from .._dns.exchange import Learnt, exchange
 from .._dns.lookup import lookup
@@ -48,12 +48,10 @@ from .._selection import UNMADE, Budget, Choice, Chooser, Key
 from .._selection.ejection import place
 from .._time.clock import Lock
 from .arguments import Selecting, Target, fixed
-from .feed import Feed
-from .steps import Call, Share, Step, Wait
+from .steps import Call, Driver, Share, Step, Wait
 from .view import View, find_this_pod
 
 log = logging.getLogger("headless_discovery")
-_T = TypeVar("_T")
 _OVERDUE = 1.0
 """Seconds past its lifetime after which a lookup is taken for interrupted."""
 
@@ -65,10 +63,17 @@ class Flight:
     """When, by the clock, it is certainly over."""
     leader: int | None = None
     """The thread that does nothing else until it is through, if one does."""
+    task: Any = None
+    """The task that does, if one does."""
 
 
 class Store:
     """Membership fed by lookups, selection, and what is counted about them."""
+
+    shell: Driver
+    """Sets itself."""
+    following: Any = None
+    """What follows EndpointSlices, if that was begun."""
 
     def __init__(self, selecting: Selecting, target: Target | None) -> None:
         self.selecting = selecting
@@ -78,8 +83,6 @@ class Store:
         self.clock = selecting.clock
         self.now = self.clock._reading()
         self.closed = False
-        self.background_runs: Callable[[], bool]
-        """Whether background refresh runs; set by the shell."""
         self.learnt = Learnt()
         self.choice = UNMADE
         """What `pick` chooses from, and by; it holds until `Choice.until`."""
@@ -97,15 +100,13 @@ class Store:
         """Those whose last call failed."""
         self.budget = Budget()
         self._lock = Lock()  # of view, chooser and choice
-        slices = None if target is None else target.slices
-        self.feed = None if target is None or slices is None else Feed(self, target, slices)
-        """EndpointSlices, if they are the source or may become it."""
+        self.follows = target is not None and target.slices is not None
+        """Whether EndpointSlices are the source, or may become it."""
         self.undecided = target is not None and target.source == "auto"
         """Whether the first lookup is to choose the source."""
-        self.pushes = self.feed is not None and not self.undecided
-        """Whether the source pushes changes, and needs no lookup."""
-        self.source: Literal["dns", "api", "static"]
-        self.source = "static" if target is None else "api" if self.pushes else "dns"
+        self.source: Literal["dns", "api", "static"] = "dns"
+        if target is None or target.source == "api":
+            self.source = "static" if target is None else "api"
         self.view = View.of(Membership(selecting.policy, selecting.rng, self.source))
         """What is known now."""
 
@@ -159,6 +160,23 @@ class Store:
             in_flight=sum(self.chooser.in_flight.counts().values()),
         )
 
+    # A source that pushes changes, and needs no lookup: see `feed`.
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it does."""
+        return self.source == "api"
+
+    def source_chosen(self) -> Call[None]:
+        """Waits until the source is decided; here it is."""
+        yield from ()
+
+    def follow(self) -> Any:
+        """What follows the source, not started yet; ``None`` if it cannot."""
+
+    def hurry(self) -> None:
+        """Has it read now."""
+
     # When to look up.
 
     @property
@@ -198,11 +216,9 @@ class Store:
     def looked_up(self, until: float = math.inf) -> Call[None]:
         """Looks up if that is allowed now; raises if nothing is known after that."""
         self.check_open()
-        if self.pushes and self.feed is not None:
-            yield from self.feed.first_word(until)
         if self.known:
             # With background refresh, during a lookup or during backoff: use what is known.
-            if self.turn_is_due() and not self.under_way and not self.background_runs():
+            if self.turn_is_due() and not self.under_way and not self.shell.runs():
                 yield Share(until)
             return
         while (
@@ -215,11 +231,9 @@ class Store:
         self.raise_if_unknown()
 
     def refreshed(self) -> Call[Snapshot]:
-        """Looks up now, but not within `refresh_floor`; or waits for the API's next message."""
+        """Looks up now, but not within `refresh_floor`."""
         self.check_open()
         before = self.view.lookups
-        if self.pushes and self.feed is not None:
-            yield from self.feed.next_word()
         while self.view.lookups == before and (self.under_way or self.may_ask(in_need=True)):
             yield Share()
             self.check_open()
@@ -239,7 +253,7 @@ class Store:
             seen = snapshot.endpoints
             if change:
                 yield change
-            elif self.background_runs():
+            elif self.shell.runs():
                 yield Wait(something_new)
             elif self.under_way or not self.turn_is_due():
                 yield Wait(something_new, self.next_turn)

@@ -128,6 +128,10 @@ class Background(Protocol):
         """Begins; raises `RuntimeError` if no thread can be had."""
         ...
 
+    def stop(self) -> None:
+        """Wakes it up to end."""
+        ...
+
     def join(self) -> None:
         """Waits for its end."""
         ...
@@ -141,6 +145,9 @@ class _Thread(threading.Thread):
 
     def runs(self) -> bool:
         return self.is_alive()
+
+    def stop(self) -> None:
+        """It ends when the work is over."""
 
     def join(self, timeout: float | None = None) -> None:
         if self is not threading.current_thread() and self.is_alive():

@@ -58,15 +58,15 @@ class _Task:
         self._task = self._loop.create_task(do(), name="headless-discovery")
         self._task.add_done_callback(lambda _: at_end())
 
-    def goes_on(self) -> bool:
+    def runs(self) -> bool:
         return not self._task.done() and self._loop is asyncio.get_running_loop()
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         if not self._loop.is_closed():  # else it will never end, and no task waits for that
             self._task.cancel()
 
     async def ended(self) -> None:
-        if self.goes_on():
+        if self.runs():
             # Not awaited itself: its cancellation is not ours.
             await asyncio.wait([self._task])
 

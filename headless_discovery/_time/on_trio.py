@@ -53,10 +53,10 @@ class _Task:
             self._at_end()
             self._ended.set()
 
-    def goes_on(self) -> bool:
+    def runs(self) -> bool:
         return not self._ended.is_set()
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         self._scope.cancel()
 
     async def ended(self) -> None:

@@ -28,11 +28,11 @@ class Event(Protocol):
 class Task(Protocol):
     """A task that is independent of the task that started it."""
 
-    def goes_on(self) -> bool:
+    def runs(self) -> bool:
         """Whether it has not ended, and can: its loop is the one that runs here."""
         ...
 
-    def cancel(self) -> None:
+    def stop(self) -> None:
         """Stops it."""
         ...
 

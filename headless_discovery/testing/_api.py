@@ -215,11 +215,7 @@ class FakeSlices(EndpointSlices):
         """Follows them as the clock comes by, once it is started."""
         return _FakeWatcher(self._api, watch, clock)
 
-    def start_async(self, watch: Watch, clock: Clock) -> "_FakeWatcher":
-        """The same, from now on."""
-        following = _FakeWatcher(self._api, watch, clock)
-        following.start()
-        return following
+    background_async = background
 
 
 class _FakeWatcher:
@@ -260,16 +256,8 @@ class _FakeWatcher:
     def join(self) -> None:
         """Nothing happens while the clock is not advanced."""
 
-    def goes_on(self) -> bool:
-        """The same, of a task."""
-        return self.runs()
-
-    def cancel(self) -> None:
-        """The same, of a task."""
-        self.stop()
-
     async def ended(self) -> None:
-        """The same."""
+        """The same, of a task."""
 
     # As work of the clock.
 

@@ -150,11 +150,11 @@ class FakeClock(Clock):
         """Work that is done when it is due, as `advance` comes by."""
         return _Background(self, work)
 
-    def start_async(self, work: Work) -> "_BackgroundTask":
+    def start_async(self, work: Work) -> "_Background":
         """The same: there is no task either."""
-        task = _BackgroundTask(self, work)
-        task.start()
-        return task
+        background = _Background(self, work)
+        background.start()
+        return background
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Makes the call at once."""
@@ -223,8 +223,14 @@ class _Background:
         self._clock._background.append(self)
         self._schedule()
 
+    def stop(self) -> None:
+        """It ends when the work is over."""
+
     def join(self) -> None:
         """Nothing happens while the clock is not advanced."""
+
+    async def ended(self) -> None:
+        """The same, of a task."""
 
     def _schedule(self) -> None:
         due = self._work.due()
@@ -256,17 +262,3 @@ class _Background:
         else:
             later = functools.partial(self._go_on, turn)
             self._clock.call_at(self._clock.now() + pause, later)
-
-
-class _BackgroundTask(_Background):
-    """The same in the place of a task."""
-
-    def goes_on(self) -> bool:
-        """Whether it does."""
-        return True
-
-    def cancel(self) -> None:
-        """It ends when the work is over."""
-
-    async def ended(self) -> None:
-        """Nothing happens while the clock is not advanced."""

@@ -44,7 +44,7 @@ def test_while_backoff_lasts_nothing_is_asked() -> None:
     cluster.fail("api-down")
     with cluster.peers("web", source="api") as peers:
         cluster.clock.advance(0.1)
-        following = peers._store.feed.following  # type: ignore[union-attr] # there is one
+        following = peers._store.following
         asked = peers.stats.unknown
         assert list(following.paced()) == []
         assert peers.stats.unknown == asked == 1
