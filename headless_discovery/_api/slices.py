@@ -176,7 +176,9 @@ class Slices:
                 yield
         if settled:
             come = [name for name, after in settled.items() if after and name not in self._shown]
-            names = sorted([name for name in self._names if settled.get(name, True)] + come)
+            gone = {name for name, after in settled.items() if not after}
+            names = [name for name in self._names if name not in gone] if gone else self._names
+            names = sorted(names + come) if come else names
             yield
             for name, after in settled.items():
                 if after:
