@@ -104,7 +104,7 @@ class FakePod:
 
     @property
     def hostname(self) -> str:
-        """Its first label in DNS: its host name, or its dashed address."""
+        """Its first label in DNS, which is its host name or its dashed address."""
         endpoint = self._service.endpoint(self._pod, self._pod.addresses[0])
         return endpoint.label(pod_names=self._inside.answers.zone.options.endpoint_pod_names)
 
@@ -151,7 +151,7 @@ class FakePod:
 
     @property
     def aio(self) -> "FakeAio":
-        """The same for tasks: ``pod.aio.peers(...)``."""
+        """The same for asyncio and trio, as ``pod.aio.peers(...)``."""
         return FakeAio(self._arguments)
 
     def _arguments(self, service: str, given: PeersArguments) -> PeersArguments:
