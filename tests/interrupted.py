@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 from headless_discovery import Peers, Policy, Resolver, aio, peers
 from headless_discovery.testing import FakeCluster
 
-SOON = 15
+SOON = 40
 """Seconds: the lifetime of a lookup and one more, 6, and what a loaded machine adds."""
-STUCK = 60
+STUCK = 2 * SOON
 """Seconds after which one try is given up."""
 EAGER = Policy(refresh_floor=1e-6, min_refresh=1e-6, max_refresh=1e-6)
 
