@@ -98,6 +98,7 @@ def test_a_call_is_on_whom_pick_would_give_and_then_on_another(strategy: str) ->
     assert next(iter(kubia.attempts("user:42"))).endpoint == twin.pick("user:42")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky", "least-loaded"])
 @given(count=st.integers(1, 6), attempts=st.integers(1, 20), key=st.none() | st.integers())
 def test_each_attempt_is_on_another_endpoint_until_all_were_tried(

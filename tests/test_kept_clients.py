@@ -443,6 +443,7 @@ def test_after_a_fork_they_are_forgotten_and_not_closed() -> None:
         assert not client.closed
 
 
+@pytest.mark.slow
 def test_a_borrowed_client_is_neither_counted_nor_reported_but_in_use_until_it_is_back(
     cluster: FakeCluster, web: FakeService
 ) -> None:

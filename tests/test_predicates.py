@@ -28,6 +28,8 @@ from headless_discovery import (
 from tests import faults
 from tests.faults import CLIENTS, FAULTS, Place, Serving
 
+pytestmark = pytest.mark.slow
+
 NEVER = {"redis", "redis async", "grpc", "grpc async"}
 """Their errors do not tell: a handler that ran, or a retry of their own, gives the same."""
 STREAMS = {"socket", "asyncio", "trio"}
