@@ -269,7 +269,6 @@ def test_a_lookup_outlives_the_waiter_whose_time_is_over(
     runs(main)
 
 
-@pytest.mark.slow
 def test_a_wait_that_nothing_will_end_is_an_error_on_a_fake_clock(
     runs: Run, cluster: FakeCluster
 ) -> None:
@@ -287,7 +286,6 @@ def test_a_wait_that_nothing_will_end_is_an_error_on_a_fake_clock(
 # Cancelling.
 
 
-@pytest.mark.slow
 def test_cancelling_who_leads_a_lookup_fails_nobody_else(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -408,7 +406,6 @@ def test_aclose_during_a_lookup_returns_soon_and_wakes_who_waits(
     runs(main)
 
 
-@pytest.mark.slow
 def test_many_uses_leave_no_task_and_no_descriptor(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -431,7 +428,6 @@ def test_many_uses_leave_no_task_and_no_descriptor(
     runs(main)
 
 
-@pytest.mark.slow
 def test_one_that_was_entered_and_forgotten_is_a_resource_warning(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -478,7 +474,6 @@ def test_states_are_logged_once_each(
     assert len(caplog.records) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("module", ["headless_discovery.aio", "headless_discovery.testing"])
 def test_importing_it_loads_neither_asyncio_nor_trio(module: str) -> None:
     loaded = subprocess.run(
@@ -520,7 +515,6 @@ def test_a_service_without_ports_is_asked_for_names_side_by_side(
     runs(main)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "says"),
     [("timeout", "no answer in"), ("wrong-id", "no answer in"), ("garbage", "mal")],
@@ -634,7 +628,6 @@ def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(
     runs(main)
 
 
-@pytest.mark.slow
 def test_the_background_goes_on_after_an_error_that_is_no_outcome(
     runs: Run,
     real: tuple[FakeCluster, FakeService, Resolver],
@@ -771,7 +764,6 @@ async def soon(web: aio.Peers) -> Any:
     return await asyncio.wait_for(web.endpoints(), 2)
 
 
-@pytest.mark.slow
 @LEFT_BEHIND
 @pytest.mark.parametrize("close", [True, False])
 def test_a_loop_that_ends_in_mid_lookup_holds_up_no_other(close: bool) -> None:
@@ -917,7 +909,6 @@ async def main():
 """
 
 
-@pytest.mark.slow
 def test_no_descriptor_at_the_first_lookup_is_a_failure_that_passes(
     library: LibraryName, cluster: FakeCluster, web: FakeService
 ) -> None:

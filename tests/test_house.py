@@ -19,8 +19,6 @@ from tests.house import (
     walks,
 )
 
-pytestmark = pytest.mark.slow
-
 ROOMS = {
     "__init__", "__main__", "_errors", "_endpoint", "_time", "_dns", "_api", "kubernetes",
     "_membership", "_selection", "_store", "_attempts", "_peers", "aio", "integrations", "testing",
@@ -31,7 +29,7 @@ MOST_LEVELS = 10
 FILES_OF_A_COLD_PICK, CALLS_OF_A_COLD_PICK = 14, 45
 PURE = {"_dns.read", "_dns.lookup", "_membership", "_selection"}
 """Private modules that tests may import."""
-FILES_OF_TESTS_THAT_IMPORT_OTHERS = 45
+FILES_OF_TESTS_THAT_IMPORT_OTHERS = 39
 """It may only fall."""
 TWINS = [
     {"_attempts.calls", "_attempts.aio_calls"},

@@ -34,8 +34,6 @@ from headless_discovery import (
 from headless_discovery._selection import Chooser, Key
 from headless_discovery.testing import FakeClock, FakeCluster
 
-pytestmark = pytest.mark.slow
-
 FAILED = ConnectionRefusedError("refused")
 
 

@@ -8,7 +8,6 @@ import random
 from collections.abc import Sequence
 
 import attrs
-import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -21,8 +20,6 @@ from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._failures import FAILURES, Failure
 from headless_discovery.testing._resolver import FakeResolver
-
-pytestmark = pytest.mark.slow
 
 SERVICE = ServiceName("web", "shop")
 BELIEVABLE: list[Failure] = [kind for kind in FAILURES if kind != "nxdomain"]

@@ -10,7 +10,6 @@ import random
 from collections.abc import Iterable, Mapping
 
 import attrs
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,8 +26,6 @@ from headless_discovery import (
 )
 from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._membership import Membership
-
-pytestmark = pytest.mark.slow
 
 START = 1000.0
 STALE_FOR = 60

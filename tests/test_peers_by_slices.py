@@ -34,12 +34,9 @@ from headless_discovery import (
 from headless_discovery._endpoint import Found
 from headless_discovery.kubernetes import EndpointSlices
 from headless_discovery.testing import FakeCluster, FakePod, FakeService
-from headless_discovery.testing._api import FakeSlices
 from tests.api_server import ApiServer
 from tests.slices import bookmark, endpoint, event, many, slice_of
 from tests.tasks import LIBRARIES, LibraryName, run
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -466,7 +463,7 @@ def test_who_we_are_is_looked_for_again_where_no_socket_can_be_had(
 
     with own.peers("web", port="http", source="api", include_self=False) as peers:
         with monkeypatch.context() as broken:
-            broken.setattr(FakeSlices, "own_addresses", no_socket)
+            broken.setattr(type(cluster.slices), "own_addresses", no_socket)
             with pytest.raises(LookupFailed, match="open files"):
                 peers.endpoints()
         cluster.clock.advance(2)
@@ -537,7 +534,8 @@ def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> No
             return following
 
     cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
-    slices = cluster._inside.slices(cluster.resolver, tentative=True)
+    slices = cluster.slices
+    slices.tentative = True
     slices.__class__ = Silent
     before = cluster.clock.now()
     peers = headless_discovery.peers(

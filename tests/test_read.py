@@ -25,8 +25,6 @@ from tests.agreement import check_read, outcome
 from tests.hostile import HOSTILE, SIZE, START, full, pointing
 from tests.raw import EDNS, TO_QUESTION, message, record, service
 
-pytestmark = pytest.mark.slow
-
 TESTS = Path(__file__).parent
 WEB = "web.shop.svc.cluster.local"
 HOT = (Type.A, Type.AAAA, Type.SRV, Type.PTR)

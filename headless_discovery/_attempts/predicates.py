@@ -8,7 +8,7 @@ import enum
 import errno
 import socket
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from .._errors import DiscoveryError
 
@@ -138,27 +138,19 @@ def connection_failed(error: BaseException) -> bool:
     return judged(error) >= Verdict.FAILED
 
 
-def judged(error: object) -> Verdict:
+def judged(error: BaseException | None) -> Verdict:
     """What an error says; the outermost class that is known decides."""
-    try:
-        return _of_all(error, frozenset())
-    except RecursionError:  # groups of groups of groups
-        return Verdict.NOTHING
-
-
-def _of_all(error: object, around: Set[int]) -> Verdict:
-    """The same, within errors that may be in it again."""
-    seen = set(around)
-    while isinstance(error, BaseException) and id(error) not in seen:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
         seen.add(id(error))
-        verdict = _of_one(error, seen)
+        verdict = _of_one(error)
         if verdict is not None:
             return verdict
-        error = _attribute(error, "__cause__")  # never an implicit context: it may be anything
+        error = error.__cause__  # never an implicit context: it may be anything
     return Verdict.NOTHING
 
 
-def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
+def _of_one(error: BaseException) -> Verdict | None:
     """The same of this error alone; ``None``: its cause decides."""
     if isinstance(error, DiscoveryError):
         return Verdict.NOTHING
@@ -167,10 +159,10 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
     if status is not None:
         return Verdict.UNAVAILABLE if status in _UNAVAILABLE else Verdict.ANSWERED
     if isinstance(error, BaseExceptionGroup):
-        return min(_of_all(each, around) for each in error.exceptions)
+        return min(judged(each) for each in error.exceptions)
     known = next((_KNOWN[name] for name in names if name in _KNOWN), None)
     if known is not Verdict.NOT_REACHED and not _WRAPPERS.isdisjoint(names):
-        return max(known or Verdict.NOTHING, _of_all(_named_by(error), around))
+        return max(known or Verdict.NOTHING, judged(_named_by(error)))
     if known is Verdict.FAILED and _was_refused_by_http_2(error):
         return Verdict.NOT_REACHED
     if known is not None:

@@ -143,7 +143,7 @@ class Served:
         for line in report(model):
             _say(line)
         self._say_left_out()
-        if model.made_up and self._arguments.pod_network is None:
+        if model.networks.used and self._arguments.pod_network is None:
             _say(
                 "nothing here can listen at the pods' addresses: --pod-network 127.0.1.0/24 gives "
                 "them others"
@@ -182,10 +182,10 @@ class Served:
         model = cluster._model
         if self._arguments.pod_network is not None:
             network = self._arguments.pod_network
-            model.pod_networks = {network.version: network}
+            model.networks.by_family = {network.version: network}
         if before is not None:
             # A process may listen at a pod's address: the pod keeps it.
-            model.lease(before)
+            model.leases = {key: pod.addresses for key, pod in before.pods.items()}
         effects, left_out = [], []
         for path, text in self._texts.items():
             file = "stdin" if path == STDIN else path
@@ -235,7 +235,7 @@ def report(model: Model) -> Iterator[str]:
 
 
 def _ready(model: Model, service: Service) -> list[SliceEndpoint]:
-    return [one for each in model.slices(service) for one in each.endpoints if one.ready]
+    return [one for each in model.slices(service.key) for one in each.endpoints if one.ready]
 
 
 def _why_none(model: Model, service: Service, ready: int) -> str:
@@ -245,7 +245,7 @@ def _why_none(model: Model, service: Service, ready: int) -> str:
         addresses = ", ".join(service.cluster_ips)
         return f"not headless: its cluster IP is {addresses} ({_counted(ready, 'endpoint')})"
     pods = list(model.selected(service))
-    published = sum(len(one.endpoints) for one in model.slices(service))
+    published = sum(len(one.endpoints) for one in model.slices(service.key))
     if published:
         return f"no endpoint: none of {_counted(published, 'address', 'es')} is ready"
     if pods and not any(pod.belongs for pod in pods):

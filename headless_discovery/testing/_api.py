@@ -4,22 +4,23 @@ The bytes are as those recorded from kube-apiserver (tests/recorded/endpoint-sli
 no socket and no thread: a watch gets its bytes when the clock advances.
 """
 
+import itertools
 import json
 import math
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Container, Iterator, Mapping
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from .._api.protocol import Pauses, Watch
 from .._api.server import EndpointSlices
 from .._time.clock import Clock
+from ._addresses import family_of
 from ._clock import FakeClock
-from ._model import Model, Pod, Service, Slice, SliceEndpoint, family_of
+from ._model import Key, Model, Service, Slice, SliceEndpoint
 from ._resolver import FakeResolver
 
 ApiFailure = Literal["api-down", "api-gone", "api-forbidden"]
-API_FAILURES: tuple[ApiFailure, ...] = get_args(ApiFailure)
 _Object = dict[str, Any]
 _SERVER = "https://api.fake"
 _CREATED = "2026-01-01T00:00:00Z"
@@ -35,9 +36,8 @@ class FakeApi:
         self.failures_left: float = math.inf
         self.broken: int = 0
         """How often all watches were disconnected."""
-        self._uids: dict[int, tuple[object, str]] = {}
         # Of each Service: its slices as last said, and since which version.
-        self._versions: dict[tuple[str, str], dict[str, tuple[str, int]]] = {}
+        self._said: dict[Key, dict[str, tuple[str, int]]] = {}
 
     def fail(self, kind: ApiFailure, times: int | None) -> None:
         """Disconnects all watches, and fails so many requests, or all until `heal`."""
@@ -57,141 +57,133 @@ class FakeApi:
         self.failures_left -= 1
         return self.failure
 
-    def slices(self, namespace: str, name: str) -> dict[str, bytes]:
+    def slices(self, key: Key) -> dict[str, bytes]:
         """The slices of a Service by their names, as JSON."""
-        service = self.model.services.get((namespace, name))
-        found = self._written(namespace, name, service)
-        before = self._versions.get((namespace, name), {})
+        model, before = self.model, self._said.get(key, {})
+        service, slices = model.services.get(key), model.slices(key)
+        found = {one.name: _written(key, one) for one in slices if one.name}
         if service is not None and service.external_name:  # the controller leaves what there was
-            found |= {key: json.loads(text) for key, (text, _) in before.items()}
+            found |= {name: json.loads(text) for name, (text, _) in before.items()}
         elif service is not None:
-            found |= self._derived(service)
-        after = self._versions[namespace, name] = {}
+            derived = [one for one in slices if not one.name]
+            for one in derived or ([Slice((), ())] if service.selector else ()):
+                made = _derived(service, one, found)
+                found[made["metadata"]["name"]] = made
+        after = self._said[key] = {}
         said: dict[str, bytes] = {}
-        for key, each in found.items():
+        for name, each in found.items():
             text = _json(each)
-            was, version = before.get(key, ("", 0))
-            after[key] = text, version if was == text else self.model.version
-            each["metadata"]["resourceVersion"] = str(after[key][1])
-            said[key] = _json(each).encode()
+            was, version = before.get(name, ("", 0))
+            after[name] = text, version if was == text else model.version
+            each["metadata"]["resourceVersion"] = str(after[name][1])
+            said[name] = _json(each).encode()
         return said
 
-    def _written(self, namespace: str, name: str, service: Service | None) -> dict[str, _Object]:
-        held = None if service is None else set(map(id, self.model.slices(service)))
-        return {
-            own: self._slice(namespace, own, one, {"kubernetes.io/service-name": name})
-            for (where, own), one in self.model.written.items()
-            if (where, one.service) == (namespace, name) and (held is None or id(one) in held)
+
+def _written(key: Key, one: Slice) -> _Object:
+    labels = {"kubernetes.io/service-name": key[1]}
+    metadata = {"labels": labels, "managedFields": _managed("unknown", {"f:addressType": {}})}
+    return _slice({"name": one.name}, key[0], metadata, _kind(one), one)
+
+
+def _derived(service: Service, one: Slice, others: Container[str]) -> _Object:
+    """As its controller writes it; it differs for one without endpoints, a placeholder."""
+    mirrored = "" if service.selector else "mirroring"
+    labels = {
+        "endpointslice.kubernetes.io/managed-by": f"endpointslice{mirrored}-controller.k8s.io",
+        "kubernetes.io/service-name": service.name,
+    }
+    if not service.cluster_ips:
+        labels["service.kubernetes.io/headless"] = ""
+    annotations = {"endpoints.kubernetes.io/last-change-trigger-time": _CREATED}
+    owner = {
+        "apiVersion": "v1", "kind": "Service", "name": service.name, "uid": service.uid,
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    fields: _Object = {
+        "f:generateName": {},
+        "f:labels": _names_of(labels),
+        "f:ownerReferences": {".": {}, f'k:{{"uid":"{service.uid}"}}': {}},
+    }
+    if one.endpoints:
+        wrote = {"f:addressType": {}, "f:endpoints": {}, "f:metadata": fields, "f:ports": {}}
+    else:
+        fields = {"f:annotations": _names_of(annotations), **fields}
+        wrote = {"f:addressType": {}, "f:metadata": fields}
+    kind = _kind(one, service.families[0])
+    # A name that stays: of what its endpoints have in common, and its number among those.
+    shape = uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}{one.ports}").hex[:5]
+    names = (f"{service.name}-{shape}{number or ''}" for number in itertools.count())
+    name = next(name for name in names if name not in others)
+    metadata = {
+        "labels": labels,
+        **({} if one.endpoints else {"annotations": annotations}),
+        "ownerReferences": [owner],
+        "managedFields": _managed("endpointslice", wrote),
+    }
+    named = {"name": name, "generateName": f"{service.name}-"}
+    return _slice(named, service.namespace, metadata, kind, one)
+
+
+def _slice(named: _Object, namespace: str, metadata: _Object, kind: str, one: Slice) -> _Object:
+    ports = [
+        {"name": port.name, "protocol": port.protocol.upper()}
+        | ({} if port.number is None else {"port": port.number})
+        for port in one.ports
+    ]
+    text = f"{namespace}/{named['name']}"
+    return {
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {
+            **named,
+            "namespace": namespace,
+            "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, text)),
+            "resourceVersion": "0",
+            "generation": 1,
+            "creationTimestamp": _CREATED,
+            **metadata,
+        },
+        "addressType": kind,
+        "endpoints": [_endpoint(namespace, each) for each in one.endpoints] or None,
+        "ports": ports or None,
+    }
+
+
+def _endpoint(namespace: str, one: SliceEndpoint) -> _Object:
+    target = {"kind": "Pod", "namespace": namespace, "name": one.pod, "uid": one.uid}
+    optional = {
+        "hostname": one.hostname,
+        "targetRef": one.pod and target,
+        "nodeName": one.node,
+        "zone": one.zone,
+    }
+    told = {key: value for key, value in optional.items() if value}
+    return {"addresses": [one.address], "conditions": one.conditions, **told}
+
+
+def _kind(one: Slice, otherwise: int = 4) -> str:
+    return f"IPv{family_of(one.endpoints[0].address) if one.endpoints else otherwise}"
+
+
+def _names_of(given: Mapping[str, str]) -> _Object:
+    return {".": {}, **{f"f:{key}": {} for key in given}}
+
+
+def _managed(by: str, fields: _Object) -> list[_Object]:
+    return [
+        {
+            "manager": by, "operation": "Update", "apiVersion": "discovery.k8s.io/v1",
+            "time": _CREATED, "fieldsType": "FieldsV1", "fieldsV1": fields,
         }
-
-    def _derived(self, service: Service) -> dict[str, _Object]:
-        by_hand = {id(one) for one in self.model.written.values()}
-        derived = [one for one in self.model.slices(service) if id(one) not in by_hand]
-        if not derived and service.selector:
-            derived = [Slice(service.name, (), ())]
-        mirrored = "" if service.selector else "mirroring"
-        labels = {
-            "endpointslice.kubernetes.io/managed-by": f"endpointslice{mirrored}-controller.k8s.io",
-            "kubernetes.io/service-name": service.name,
-        }
-        if not service.cluster_ips:
-            labels["service.kubernetes.io/headless"] = ""
-        found: dict[str, _Object] = {}
-        for one in derived:
-            # A name that stays: of what its endpoints have in common, and its number among those.
-            shape = f"{_kind(one, service)}{one.ports}"
-            number = sum(name.startswith(f"{service.name}-{_suffix(shape)}") for name in found)
-            name = f"{service.name}-{_suffix(shape)}{number or ''}"
-            made = self._slice(service.namespace, name, one, labels)
-            made["addressType"] = _kind(one, service)
-            metadata = made["metadata"]
-            del metadata["managedFields"]
-            if not one.endpoints:
-                metadata["annotations"] = {
-                    "endpoints.kubernetes.io/last-change-trigger-time": _CREATED
-                }
-            made["metadata"] = {
-                "name": name,
-                "generateName": f"{service.name}-",
-                **metadata,
-                "ownerReferences": [
-                    {
-                        "apiVersion": "v1",
-                        "kind": "Service",
-                        "name": service.name,
-                        "uid": self._uid(service),
-                        "controller": True,
-                        "blockOwnerDeletion": True,
-                    }
-                ],
-                "managedFields": _managed("endpointslice", _fields(metadata, self._uid(service))),
-            }
-            found[name] = made
-        return found
-
-    def _slice(self, namespace: str, name: str, one: Slice, labels: Mapping[str, str]) -> _Object:
-        kind = f"IPv{family_of(one.endpoints[0].address)}" if one.endpoints else "IPv4"
-        ports = [
-            {"name": port.name, "protocol": port.protocol.upper()}
-            | ({} if port.number is None else {"port": port.number})
-            for port in one.ports
-        ]
-        return {
-            "kind": "EndpointSlice",
-            "apiVersion": "discovery.k8s.io/v1",
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{namespace}/{name}")),
-                "resourceVersion": "0",
-                "generation": 1,
-                "creationTimestamp": _CREATED,
-                "labels": dict(labels),
-                "managedFields": _managed("unknown", {"f:addressType": {}}),
-            },
-            "addressType": kind,
-            "endpoints": [self._endpoint(namespace, each) for each in one.endpoints] or None,
-            "ports": ports or None,
-        }
-
-    def _endpoint(self, namespace: str, one: SliceEndpoint) -> _Object:
-        pod = self.model.pods.get((namespace, one.pod))
-        conditions = {"ready": one.ready}
-        if pod is not None:
-            conditions |= {"serving": one.ready or pod.ready, "terminating": pod.terminating}
-        found: _Object = {"addresses": [one.address], "conditions": conditions}
-        if one.hostname:
-            found["hostname"] = one.hostname
-        if pod is not None:
-            found["targetRef"] = {
-                "kind": "Pod",
-                "namespace": namespace,
-                "name": pod.name,
-                "uid": self._uid(pod),
-            }
-        if one.node:
-            found["nodeName"] = one.node
-        if one.zone:
-            found["zone"] = one.zone
-        return found
-
-    def _uid(self, found: Pod | Service) -> str:
-        """An object's own: another one under its name has another."""
-        kept = self._uids.get(id(found))
-        if kept is None:
-            text = f"{type(found).__name__}/{found.namespace}/{found.name}/{len(self._uids)}"
-            kept = self._uids[id(found)] = found, str(uuid.uuid5(uuid.NAMESPACE_URL, text))
-        return kept[1]
+    ]  # fmt: skip
 
 
 class FakeSlices(EndpointSlices):
     """``cluster.slices``: for code that makes its own ``peers(..., source=cluster.slices)``."""
 
-    def __init__(
-        self, api: FakeApi, resolver: FakeResolver, *, endpoint_pod_names: bool, tentative: bool
-    ) -> None:
+    def __init__(self, api: FakeApi, resolver: FakeResolver, *, endpoint_pod_names: bool) -> None:
         super().__init__(server=_SERVER, endpoint_pod_names=endpoint_pod_names)
-        self.tentative = tentative
         self._api = api
         self._resolver = resolver
 
@@ -230,12 +222,12 @@ class _FakeWatcher:
         self._watch = watch
         self._clock = clock
         self._stopped = False
-        self._service: tuple[str, str] | None = None  # while a response is open
+        self._service: Key | None = None  # while a response is open
         self._said: dict[str, bytes] = {}
         self._version = self._broken = -1
         self._ends_at = math.inf
 
-    # As the background of a `Peers`.
+    # As the background of a `Peers`, and as its task.
 
     def runs(self) -> bool:
         """Whether it is open."""
@@ -283,7 +275,7 @@ class _FakeWatcher:
         elif now >= self._ends_at:
             self._over(None, now)
         else:
-            _all_of(self._changes(*self._service, now))
+            _all_of(self._changes(self._service, now))
         _all_of(self._watch.tick(now))
         if self._watch.finished:
             self._service, self._ends_at = None, math.inf
@@ -298,7 +290,7 @@ class _FakeWatcher:
         parts = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         namespace = parts.path.removeprefix(_GROUP).partition("/")[0]
-        service = query["labelSelector"].partition("=")[2]
+        key = namespace, query["labelSelector"].partition("=")[2]
         since = query.get("resourceVersion")
         match api.fails(resumed=since is not None):
             case "api-down":
@@ -311,15 +303,15 @@ class _FakeWatcher:
                 said = f"too old resource version: {since} ({api.model.version})"
                 yield from self._refused(410, "Expired", said, now)
                 return
-        self._service = namespace, service
+        self._service = key
         self._ends_at = now + float(query["timeoutSeconds"])
         self._version, self._broken = api.model.version, api.broken
         watch.answered(200, {}, now)
         if since is not None:
             self._version = int(since)
-            yield from self._changes(namespace, service, now)
+            yield from self._changes(key, now)
             return
-        self._said = api.slices(namespace, service)
+        self._said = api.slices(key)
         for found in self._said.values():
             yield from watch.received(_event("ADDED", found), now)
         end = ',"annotations":{"k8s.io/initial-events-end":"true"}'
@@ -330,10 +322,10 @@ class _FakeWatcher:
         yield from self._watch.received(_status(code, reason, message), now)
         yield from self._watch.ended(None, now)
 
-    def _changes(self, namespace: str, service: str, now: float) -> Pauses:
+    def _changes(self, service: Key, now: float) -> Pauses:
         """What changed since the last message of the watch."""
         before, version = self._said, self._api.model.version
-        self._said = after = self._api.slices(namespace, service)
+        self._said = after = self._api.slices(service)
         self._version = version
         events: list[tuple[int, bytes]] = []
         for name, found in after.items():
@@ -369,43 +361,6 @@ def _bookmark(version: int, more: str) -> bytes:
             f'{{"resourceVersion":"{version}"{more}}},"addressType":"","endpoints":null,"ports":null}}'
         ).encode(),
     )
-
-
-def _kind(one: Slice, service: Service) -> str:
-    family = family_of(one.endpoints[0].address) if one.endpoints else service.families[0]
-    return f"IPv{family}"
-
-
-def _suffix(shape: str) -> str:
-    return uuid.uuid5(uuid.NAMESPACE_URL, shape).hex[:5]
-
-
-def _fields(metadata: _Object, owner: str) -> _Object:
-    """What the controller says that it wrote: of a slice with endpoints, or a placeholder."""
-    empty = "annotations" in metadata
-    named: _Object = {f"f:{key}": {} for key in metadata["labels"]}
-    written: _Object = {
-        "f:generateName": {},
-        "f:labels": {".": {}, **named},
-        "f:ownerReferences": {".": {}, f'k:{{"uid":"{owner}"}}': {}},
-    }
-    if empty:
-        told: _Object = {f"f:{key}": {} for key in metadata["annotations"]}
-        return {"f:addressType": {}, "f:metadata": {"f:annotations": {".": {}, **told}, **written}}
-    return {"f:addressType": {}, "f:endpoints": {}, "f:metadata": written, "f:ports": {}}
-
-
-def _managed(by: str, fields: _Object) -> list[_Object]:
-    return [
-        {
-            "manager": by,
-            "operation": "Update",
-            "apiVersion": "discovery.k8s.io/v1",
-            "time": _CREATED,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": fields,
-        }
-    ]
 
 
 def _status(code: int, reason: str, message: str) -> bytes:

@@ -9,14 +9,15 @@ from typing import Literal, Unpack
 
 from .._peers import Peers, peers
 from .._store.arguments import PeersArguments
+from ._addresses import family_of
 from ._answers import Answers
-from ._api import ApiFailure, FakeSlices
+from ._api import ApiFailure, FakeApi, FakeSlices
 from ._cache import Cache
 from ._clock import FakeClock
 from ._documents import Manifests
 from ._failures import Failure, Query, Rule, check_text
 from ._manifests import to_apply, to_delete
-from ._model import Model, Service, ServicePort, check_address, check_label, family_of
+from ._model import Model, Service, ServicePort, check_address, check_label
 from ._pods import FakeAio, FakeService, Inside
 from ._resolver import FakeResolver
 from ._server import NameServer
@@ -81,7 +82,8 @@ class FakeCluster:
         if cache is not None:
             kept = Cache(cache, cache if denial is None else denial, serve_stale)
         self._answers = Answers(Zone(self._model, options, rng), kept, bufsize, self._now)
-        self._inside = Inside(self.domain, self._answers, self.clock, rng, self)
+        api = FakeApi(self._model)
+        self._inside = Inside(self._model, self._answers, self.clock, rng, self, api)
         self._clock_was_given = clock is not None
         self._serving_since: float | None = None
 
@@ -90,7 +92,7 @@ class FakeCluster:
 
     @property
     def synced(self) -> bool:
-        """``False`` answers SERVFAIL for unknown names, as CoreDNS does before its first list."""
+        """``False``: as CoreDNS before its first list, SERVFAIL for names not known yet."""
         return self._answers.synced
 
     @synced.setter
@@ -200,7 +202,7 @@ class FakeCluster:
 
         Give it ``clock=cluster.clock`` as well, or its waiting is real. Namespace: ``default``.
         """
-        return self._inside.resolver("default")
+        return self._inside.resolver()
 
     @property
     def slices(self) -> FakeSlices:
@@ -219,7 +221,7 @@ class FakeCluster:
 
     @property
     def aio(self) -> FakeAio:
-        """The same for asyncio and trio, as ``cluster.aio.peers(...)``."""
+        """The same for tasks: ``cluster.aio.peers(...)``."""
         return FakeAio(self._inside.arguments)
 
     def serve(

@@ -39,12 +39,20 @@ class Document:
         version = self.manifest.get("apiVersion")
         return version.rpartition("/")[0] if isinstance(version, str) else None
 
+    def part(self, *keys: str) -> Manifest:
+        """A mapping in it, such as ``"metadata", "labels"``; empty where there is none."""
+        found = self.manifest
+        for key in keys:
+            found = found.get(key) or {}
+        return found
+
     def __str__(self) -> str:
         """For people: where it is, and what."""
         metadata = self.manifest.get("metadata")
         named = metadata if isinstance(metadata, Mapping) else {}
         full = "/".join(str(named[key]) for key in ("namespace", "name") if named.get(key))
-        return f"{self.place}: {self.kind} {full!r}" if self.place else f"{self.kind} {full!r}"
+        kind = self.kind if self.kind.isidentifier() else repr(self.kind)
+        return f"{self.place}: {kind} {full!r}" if self.place else f"{kind} {full!r}"
 
 
 def documents(

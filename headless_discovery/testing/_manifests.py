@@ -4,17 +4,16 @@ A manifest can be refused, as the API server would, with a `ValueError`. Or it c
 cluster holds and DNS does not show, or that an operator would act on: that is left out, and said.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import attrs
 
-from . import _workloads
+from ._addresses import family_of
 from ._documents import Document, Manifest, Manifests, documents
 from ._model import (
     Model,
     Node,
-    Pod,
     Port,
     Service,
     ServicePort,
@@ -22,8 +21,8 @@ from ._model import (
     SliceEndpoint,
     check_address,
     check_label,
-    family_of,
 )
+from ._workloads import MOST_PODS, Workload, pod_of, run, texts, workload_of
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -34,35 +33,51 @@ _MIRRORED = 1000
 """Addresses of one subset of Endpoints (kube-controller-manager's default)."""
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
 _DUAL = ("PreferDualStack", "RequireDualStack")
+_ZONE, _HOSTNAME = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 _HOOK = "helm.sh/hook"
 _DEEP_ENOUGH = 8
+_NO_PODS = ("CronJob", "Policy", "Topic")
+"""How kinds end that come and go, that say how others' Pods may be, or that count other things."""
+_COUNTS = ("replicas", "instances", "numberOfInstances", "members")
 _Apply = Callable[[Model], object]
-_Tell = Callable[[str], None]
+_Tell = Callable[[str], object]
 
 
 class _LeftOutError(ValueError):
     """Nothing is wrong with it, but it cannot be used here."""
 
 
+@contextlib.contextmanager
+def _reading(document: Document) -> Iterator[None]:
+    """Errors say which document they are of."""
+    try:
+        yield
+    except _LeftOutError as why:
+        raise _LeftOutError(f"{document}: {why}") from None
+    except ValueError as error:
+        raise ValueError(f"{document}: {error}") from None
+    except KeyError as error:
+        raise ValueError(f"{document}: it has no {error.args[0]}") from error
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{document} is not as Kubernetes has them: {error}") from error
+
+
 @attrs.frozen
 class Effect:
-    """What one manifest does to the model; ``pods`` are those that it makes at most."""
+    """What one manifest does to the model."""
 
     document: Document
-    pods: int
     _apply: _Apply
 
     @property
     def rank(self) -> int:
         """Lower ones come first, since controllers see all objects, in whatever order they came."""
-        return _ORDER[self.document.kind]
+        return list(_KINDS).index(self.document.kind)
 
     def __call__(self, model: Model) -> None:
         """Does it; raises `ValueError` where the model has no place for it."""
-        try:
+        with _reading(self.document):
             self._apply(model)
-        except ValueError as error:
-            raise ValueError(f"{self.document}: {error}") from None
 
 
 @attrs.define
@@ -80,109 +95,87 @@ def to_apply(manifests: Manifests, *, lenient: bool = False) -> Reading:
     If it is ``lenient``, what would be refused is left out as well.
     """
     reading = Reading()
-    room = _workloads.MOST_PODS
+    room = MOST_PODS
     for document in documents(manifests, reading.left_out.append if lenient else None):
         try:
-            effect = _read(document, reading.left_out, room)
+            with _reading(document):
+                apply = _read(document, reading.left_out.append)
+                if isinstance(apply, Workload):
+                    room = _left(room, apply.most)
         except ValueError as error:
             if not lenient and not isinstance(error, _LeftOutError):
                 raise
             reading.left_out.append(str(error))
         else:
-            if effect is not None:
-                room -= effect.pods
-                reading.effects.append(effect)
+            if apply is not None:
+                reading.effects.append(Effect(document, apply))
     reading.effects.sort(key=lambda effect: effect.rank)
     return reading
 
 
+def _left(room: int, pods: int) -> int:
+    if pods > room:
+        raise ValueError(f"{pods} Pods are too many: {MOST_PODS:,} can be made here")
+    return room - pods
+
+
 def to_delete(manifests: Manifests) -> list[Effect]:
     """What takes away what the manifests name."""
-    return [
-        Effect(document, 0, _careful(document, _delete))
-        for document in documents(manifests)
-        if _is_known(document)
-    ]
+    effects = []
+    for document in documents(manifests):
+        if _is_known(document):
+            with _reading(document):
+                effects.append(Effect(document, _deletion(document.kind, *_key(document))))
+    return effects
 
 
 def _is_known(document: Document) -> bool:
-    groups = _workloads.GROUPS.get(document.kind) or _GROUPS.get(document.kind)
-    return groups is not None and document.group in (None, *groups)
+    groups, _ = _KINDS.get(document.kind, ((), None))
+    return bool(groups) and document.group in (None, *groups)
 
 
-def _read(document: Document, left_out: list[str], room: int) -> Effect | None:
+def _read(document: Document, tell: _Tell) -> _Apply | None:
+    """What it does, if it does anything; ``tell`` is called with what of it is left out."""
     if not _is_known(document):
-        # Other kinds change no answer, unless they stand for Pods. A CronJob's come and go, and a
-        # policy only says how Pods may be.
-        stands = not document.kind.endswith(("CronJob", "Policy"))
-        if stands and _has_containers(document.manifest.get("spec")):
-            raise _LeftOutError(
-                f"{document}: no operator makes its Pods here: give them as manifests"
-            )
+        # Other kinds change no answer, unless they stand for Pods.
+        if not document.kind.endswith(_NO_PODS) and _makes_pods(
+            document.manifest.get("spec"), custom="." in (document.group or "")
+        ):
+            raise _LeftOutError("no operator makes its Pods here: give them as manifests")
         return None
-    pods = 0
-
-    def read(document: Document) -> _Apply | None:
-        nonlocal pods
-        kind, manifest = document.kind, document.manifest
-        namespace, name = _key(document)
-        runs = kind == "Pod" or kind in _workloads.GROUPS
-        if runs and _HOOK in (manifest["metadata"].get("annotations") or {}):
-            return None  # Helm runs it while it installs or tests, and no longer
-        if kind not in _workloads.GROUPS:
-            return _READERS[kind](namespace, name, manifest, tell)
-        workload = _workloads.read(kind, namespace, manifest, _pod_of)
-        pods = workload.count or 0
-        if pods > room:
-            raise ValueError(f"{pods} Pods are too many: {_workloads.MOST_PODS:,} can be made here")
-        for number in {0, pods - 1} if pods else ():
-            workload.pod(number, "")  # raises now for what cannot be
-        return workload.put
-
-    def tell(why: str) -> None:
-        left_out.append(f"{document}: {why}")
-
-    apply = _careful(document, read)
-    return None if apply is None else Effect(document, pods, apply)
+    namespace, name = _key(document)
+    read = _KINDS[document.kind][1]
+    if read in (_pod, _workload) and _HOOK in document.part("metadata", "annotations"):
+        return None  # Helm runs it while it installs or tests, and no longer
+    return read(document, namespace, name, lambda why: tell(f"{document}: {why}"))
 
 
-def _careful(document: Document, read: Callable[[Document], Any]) -> Any:
-    try:
-        return read(document)
-    except _LeftOutError as why:
-        raise _LeftOutError(f"{document}: {why}") from None
-    except ValueError as error:
-        raise ValueError(f"{document}: {error}") from None
-    except KeyError as error:
-        raise ValueError(f"{document}: it has no {error.args[0]}") from error
-    except (TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{document} is not as Kubernetes has them: {error}") from error
-
-
-def _has_containers(value: object, depth: int = 0) -> bool:
+def _makes_pods(value: object, *, custom: bool, depth: int = 0) -> bool:
+    """Whether it has containers, or in a custom resource says how many there are to be."""
     if isinstance(value, Mapping):
-        if isinstance(value.get("containers"), list):
+        if isinstance(value.get("containers"), list) or (
+            custom and any(type(value.get(key)) is int for key in _COUNTS)
+        ):
             return True
         value = list(value.values())
     if not isinstance(value, list) or depth > _DEEP_ENOUGH:
         return False
-    return any(_has_containers(one, depth + 1) for one in value)
+    return any(_makes_pods(one, custom=custom, depth=depth + 1) for one in value)
 
 
 def _key(document: Document) -> tuple[str, str]:
     metadata = document.manifest.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if not isinstance(name, str) or not name or not isinstance(metadata, Mapping):
-        raise ValueError("it has no metadata.name")
-    return check_label("namespace", metadata.get("namespace") or "default"), name
+    found = metadata if isinstance(metadata, Mapping) else {}
+    name = found.get("name")
+    if not isinstance(name, str) or not name:
+        only = ", and its generateName is for kubectl create" if found.get("generateName") else ""
+        raise ValueError(f"it has no metadata.name{only}")
+    return check_label("namespace", found.get("namespace") or "default"), name
 
 
-def _delete(document: Document) -> Callable[[Model], object]:
-    namespace, name = _key(document)
-    kind = document.kind
-
+def _deletion(kind: str, namespace: str, name: str) -> _Apply:
     def delete(model: Model) -> None:
-        if kind in _workloads.GROUPS:
+        if _KINDS[kind][1] is _workload:
             for key, pod in list(model.pods.items()):
                 if pod.owner == (kind, namespace, name):
                     model.delete("Pod", *key)
@@ -195,38 +188,30 @@ def _delete(document: Document) -> Callable[[Model], object]:
     return delete
 
 
-def _namespace(_namespace: str, name: str, _manifest: Manifest, _tell: _Tell) -> _Apply:
+def _namespace(_document: Document, _namespace: str, name: str, _tell: _Tell) -> _Apply:
     check_label("namespace", name)
-
-    def put(model: Model) -> None:
-        model.namespaces.add(name)
-        model.changed()
-
-    return put
+    return lambda model: model.add_namespace(name)
 
 
-def _node(_namespace: str, name: str, manifest: Manifest, _tell: _Tell) -> _Apply:
-    labels = manifest["metadata"].get("labels") or {}
-    addresses = (manifest.get("status") or {}).get("addresses") or ()
+def _node(document: Document, _namespace: str, name: str, _tell: _Tell) -> _Apply:
     node = Node(
         name,
-        labels.get("topology.kubernetes.io/zone") or "",
-        tuple(one["address"] for one in addresses if one["type"] == "InternalIP"),
+        document.part("metadata", "labels").get(_ZONE) or "",
+        tuple(
+            one["address"]
+            for one in document.part("status").get("addresses") or ()
+            if one["type"] == "InternalIP"
+        ),
     )
-    return lambda model: model.nodes.__setitem__(name, node)
+    return lambda model: model.put_node(node)
 
 
-def _service(namespace: str, name: str, manifest: Manifest, _tell: _Tell) -> _Apply:
-    spec = manifest.get("spec") or {}
+def _service(document: Document, namespace: str, name: str, _tell: _Tell) -> _Apply:
+    spec = document.part("spec")
     external = spec["externalName"] if spec.get("type") == "ExternalName" else None
     given = [ip for ip in spec.get("clusterIPs") or [spec.get("clusterIP")] if ip]
     headless = external is not None or given == ["None"]
-    # As an API server of both families fills it in: it writes clusterIPs, too.
-    families = list(spec.get("ipFamilies") or ["IPv4"])
-    if spec.get("ipFamilyPolicy") in _DUAL and not spec.get("clusterIPs"):
-        families += [family for family in _FAMILIES if family not in families]
-    if unknown := [family for family in families if family not in _FAMILIES]:
-        raise ValueError(f"ipFamilies {unknown[0]!r} is neither 'IPv4' nor 'IPv6'")
+    virtual = () if headless else tuple(check_address(ip) for ip in given)
     service = Service(
         name,
         namespace,
@@ -239,110 +224,102 @@ def _service(namespace: str, name: str, manifest: Manifest, _tell: _Tell) -> _Ap
             )
             for port in spec.get("ports") or ()
         ),
-        cluster_ips=() if headless else tuple(check_address(ip) for ip in given),
+        cluster_ips=virtual,
         external_name=None if external is None else external.removesuffix("."),
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
-        families=tuple(_FAMILIES[family] for family in families),
-        selector=dict(spec.get("selector") or {}) or None,
+        families=_families(spec, virtual),
+        selector=texts("selector", spec.get("selector")) or None,
     )
 
     def put(model: Model) -> None:
-        if not headless and not service.cluster_ips:
-            # The API server hands out virtual IPs, and never changes them.
-            old = model.services.get((namespace, name))
-            kept = () if old is None else old.cluster_ips
-            service.cluster_ips = kept or model.virtual_ips(service.families)
+        if not headless:
+            # The API server hands out virtual IPs, one of each family, and never changes them.
+            old = model.services.get(service.key)
+            kept = virtual or (old.cluster_ips if old else ())
+            had = set(map(family_of, kept))
+            missing = [family for family in service.families if family not in had]
+            service.cluster_ips = kept + model.virtual_ips(missing)
         model.put_service(service)
 
     return put
 
 
-def _pod(_namespace: str, _name: str, manifest: Manifest, _tell: _Tell) -> _Apply:
-    pod = _pod_of(manifest)
-    if manifest.get("status"):
+def _families(spec: Manifest, virtual: tuple[str, ...]) -> tuple[int, ...]:
+    """As an API server of both families fills them in: it writes clusterIPs, too."""
+    named = spec.get("ipFamilies") or ()
+    if unknown := [family for family in named if family not in _FAMILIES]:
+        raise ValueError(f"ipFamilies {unknown[0]!r} is neither 'IPv4' nor 'IPv6'")
+    found = [_FAMILIES[family] for family in named]
+    found += map(family_of, virtual[len(found) :])
+    both = spec.get("ipFamilyPolicy") in _DUAL
+    if len(found) > 1 and not both and (virtual or spec.get("selector")):
+        raise ValueError(f"two families take an ipFamilyPolicy: {' or '.join(_DUAL)}")
+    found = found or [4]
+    if both and not spec.get("clusterIPs"):
+        found += [family for family in (4, 6) if family not in found]
+    return tuple(found)
+
+
+def _pod(document: Document, namespace: str, name: str, _tell: _Tell) -> _Apply:
+    pod = pod_of(
+        name,
+        namespace,
+        document.part("metadata", "labels"),
+        document.part("spec"),
+        document.part("status"),
+    )
+    pod.terminating = bool(document.part("metadata").get("deletionTimestamp"))
+    if document.part("status"):
         return lambda model: model.put_pod(pod)
     pod.phase = "Running"
-    return lambda model: _workloads.run(model, pod)
+    return lambda model: run(model, pod)
 
 
-def _pod_of(manifest: Manifest) -> Pod:
-    metadata = manifest["metadata"]
-    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
-    addresses = [ip["ip"] for ip in status.get("podIPs") or ()]
-    if not addresses and status.get("podIP"):
-        addresses = [status["podIP"]]
-    sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
-    return Pod(
-        metadata["name"],
-        check_label("namespace", metadata.get("namespace") or "default"),
-        tuple(addresses),
-        ready=any(
-            condition["type"] == "Ready" and condition["status"] == "True"
-            for condition in status.get("conditions") or ()
-        ),
-        hostname=spec.get("hostname") or "",
-        subdomain=spec.get("subdomain") or "",
-        labels=dict(metadata.get("labels") or {}),
-        ports=tuple(
-            Port(port["name"], port["containerPort"], port.get("protocol") or "tcp")
-            for container in (*(spec.get("containers") or ()), *sidecars)
-            for port in container.get("ports") or ()
-            if port.get("name")
-        ),
-        phase=status.get("phase") or "Pending",
-        terminating=bool(metadata.get("deletionTimestamp")),
-        node=spec.get("nodeName") or "",
-        host_network=spec.get("hostNetwork") is True,
-    )
+def _workload(document: Document, namespace: str, name: str, _tell: _Tell) -> _Apply:
+    return workload_of(document, namespace, name)
 
 
-def _slice(namespace: str, name: str, manifest: Manifest, tell: _Tell) -> _Apply:
-    labels = manifest["metadata"].get("labels") or {}
-    service = labels.get(_SERVICE_NAME)
+def _slice(document: Document, namespace: str, name: str, tell: _Tell) -> _Apply:
+    service = document.part("metadata", "labels").get(_SERVICE_NAME)
     if not service:
         raise _LeftOutError(f"no label {_SERVICE_NAME} says which Service's it is")
-    if manifest.get("addressType") == "FQDN":
+    if document.manifest.get("addressType") == "FQDN":
         raise _LeftOutError("its endpoints are names, and DNS has addresses alone")
     endpoints: list[SliceEndpoint] = []
-    for endpoint in manifest.get("endpoints") or ():
-        # Without the condition it counts as ready (Kubernetes API, EndpointConditions).
-        ready = (endpoint.get("conditions") or {}).get("ready") is not False
-        endpoints += _endpoints_of(endpoint, endpoint["addresses"], ready, tell)
-    managed = labels.get(_MANAGED_BY) in _CONTROLLERS
-    found = Slice(check_label("Service", service), tuple(endpoints), _ports(manifest), managed)
-    return lambda model: model.put_slice(namespace, name, found)
+    for endpoint in document.manifest.get("endpoints") or ():
+        told = endpoint.get("conditions") or {}
+        conditions = {key: value is True for key, value in told.items() if value is not None}
+        endpoints += _endpoints_of(endpoint, endpoint["addresses"], conditions, tell)
+    managed = document.part("metadata", "labels").get(_MANAGED_BY) in _CONTROLLERS
+    found = Slice(tuple(endpoints), _ports(document.manifest), name, managed)
+    key = namespace, check_label("Service", service)
+    return lambda model: model.put_slice(key, found)
 
 
-def _endpoints(namespace: str, name: str, manifest: Manifest, tell: _Tell) -> _Apply:
+def _endpoints(document: Document, namespace: str, name: str, tell: _Tell) -> _Apply:
     """As the controller that mirrors them: a slice for each family and subset."""
-    metadata = manifest["metadata"]
-    skipped = (metadata.get("labels") or {}).get(_SKIP) == "true" or (
-        _LEADER in (metadata.get("annotations") or {})
+    key = namespace, check_label("Service", name)
+    skipped = document.part("metadata", "labels").get(_SKIP) == "true" or _LEADER in document.part(
+        "metadata", "annotations"
     )
     mirrored = []
-    for subset in () if skipped else manifest.get("subsets") or ():
+    for subset in () if skipped else document.manifest.get("subsets") or ():
         found = [
             one
-            for key, ready in (("addresses", True), ("notReadyAddresses", False))
-            for address in subset.get(key) or ()
-            for one in _endpoints_of(address, [address["ip"]], ready, tell)
+            for part, ready in (("addresses", True), ("notReadyAddresses", False))
+            for address in subset.get(part) or ()
+            for one in _endpoints_of(address, [address["ip"]], {"ready": ready}, tell)
         ][:_MIRRORED]
         mirrored += [
-            Slice(check_label("Service", name), of_family, _ports(subset))
+            Slice(of_family, _ports(subset))
             for family in _FAMILIES.values()
             if (of_family := tuple(one for one in found if family_of(one.address) == family))
         ]
-
-    def put(model: Model) -> None:
-        model.namespaces.add(namespace)
-        model.endpoints[namespace, name] = tuple(mirrored)
-        model.changed()
-
-    return put
+    return lambda model: model.put_endpoints(key, tuple(mirrored))
 
 
 def _endpoints_of(
-    given: Manifest, addresses: list[str], ready: bool, tell: _Tell
+    given: Manifest, addresses: list[str], conditions: Mapping[str, bool], tell: _Tell
 ) -> Iterator[SliceEndpoint]:
     hostname = given.get("hostname") or ""
     try:
@@ -350,14 +327,17 @@ def _endpoints_of(
     except ValueError as error:
         tell(f"an endpoint's {error}")
         return
+    target = given.get("targetRef") or {}
+    topology = given.get("topology") or {}  # in v1beta1, which had no field for the zone
     for address in addresses:
         yield SliceEndpoint(
             check_address(address),
-            ready=ready,
+            conditions,
             hostname=hostname,
-            pod=(given.get("targetRef") or {}).get("name") or "",
-            node=given.get("nodeName") or "",
-            zone=given.get("zone") or "",
+            pod=target.get("name") or "",
+            uid=target.get("uid") or "",
+            node=given.get("nodeName") or topology.get(_HOSTNAME) or "",
+            zone=given.get("zone") or topology.get(_ZONE) or "",
         )
 
 
@@ -368,20 +348,19 @@ def _ports(given: Manifest) -> tuple[Port, ...]:
     )
 
 
-_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Namespace": ("",),
-    "Node": ("",),
-    "Service": ("",),
-    "Pod": ("",),
-    "EndpointSlice": ("discovery.k8s.io",),
-    "Endpoints": ("",),
+_Read = Callable[[Document, str, str, _Tell], _Apply]
+_KINDS: Mapping[str, tuple[tuple[str, ...], _Read]] = {
+    "Namespace": (("",), _namespace),
+    "Node": (("",), _node),
+    "Service": (("",), _service),
+    "Pod": (("",), _pod),
+    "EndpointSlice": (("discovery.k8s.io",), _slice),
+    "Endpoints": (("",), _endpoints),
+    "StatefulSet": (("apps",), _workload),
+    "Deployment": (("apps", "extensions"), _workload),
+    "ReplicaSet": (("apps", "extensions"), _workload),
+    "DaemonSet": (("apps", "extensions"), _workload),
+    "ReplicationController": (("",), _workload),
+    "Job": (("batch",), _workload),
 }
-_READERS: Mapping[str, Callable[[str, str, Manifest, _Tell], _Apply]] = {
-    "Namespace": _namespace,
-    "Node": _node,
-    "Service": _service,
-    "Pod": _pod,
-    "EndpointSlice": _slice,
-    "Endpoints": _endpoints,
-}
-_ORDER = {kind: number for number, kind in enumerate([*_READERS, *_workloads.GROUPS])}
+"""API groups in which they are these, and who reads them."""

@@ -6,29 +6,24 @@ kube-controller-manager. What the API server refuses, and would change an answer
 
 import ipaddress
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
 
 from .._endpoint import dashed
+from . import _addresses
+from ._addresses import Networks, family_of
 
 PER_SLICE = 100
 """Endpoints in one EndpointSlice at most, the controller's default."""
-PROTOCOLS = ("tcp", "udp", "sctp")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _POD_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)?")
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-POD_NETWORKS: Mapping[int, Network] = {
-    4: ipaddress.IPv4Network("10.244.0.0/16"),
-    6: ipaddress.IPv6Network("fd00:10:244::/112"),
-}
-_VIRTUAL_NETWORKS: Mapping[int, Network] = {
-    4: ipaddress.IPv4Network("10.96.0.0/16"),
-    6: ipaddress.IPv6Network("fd00:10:96::/112"),
-}
 
+Key = tuple[str, str]
+"""Namespace and name."""
 _Object = TypeVar("_Object", "Pod", "Service")
 
 
@@ -63,8 +58,7 @@ def check_address(text: object) -> str:
         raise ValueError(f"{text!r} is not an IP address") from None
 
 
-def check_number(number: object) -> int:
-    """The number of a port."""
+def _number(number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 65536:
         raise ValueError(f"port {number!r} is not a number from 1 to 65535")
     return number
@@ -73,20 +67,16 @@ def check_number(number: object) -> int:
 def _target(target: object) -> int | str | None:
     """A port's number or name; nothing, and 0 too, is the Service's own number."""
     if isinstance(target, str):
+        if target.isdecimal():
+            raise ValueError(f"targetPort {target!r} is text: a number has no quotes")
         return target or None
-    return check_number(target) if target else None
+    return _number(target) if target else None
 
 
-def check_protocol(protocol: object) -> str:
-    """A protocol, in lower case."""
-    if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
+def _protocol(protocol: object) -> str:
+    if not isinstance(protocol, str) or protocol.lower() not in ("tcp", "udp", "sctp"):
         raise ValueError(f"protocol {protocol!r} is not 'tcp', 'udp' or 'sctp'")
     return protocol.lower()
-
-
-def family_of(address: str) -> int:
-    """4 or 6."""
-    return 6 if ":" in address else 4
 
 
 def _pod_name(name: str) -> str:
@@ -132,8 +122,8 @@ class Port:
     """A port of an EndpointSlice, resolved; ``number`` may be absent."""
 
     name: str = attrs.field(converter=_port_name)
-    number: int | None = attrs.field(converter=attrs.converters.optional(check_number))
-    protocol: str = attrs.field(default="tcp", converter=check_protocol)
+    number: int | None = attrs.field(converter=attrs.converters.optional(_number))
+    protocol: str = attrs.field(default="tcp", converter=_protocol)
 
 
 @attrs.frozen
@@ -141,8 +131,8 @@ class ServicePort:
     """A port of a Service; ``target`` is a number, or the name of a container's port."""
 
     name: str = attrs.field(converter=_port_name)
-    number: int = attrs.field(converter=check_number)
-    protocol: str = attrs.field(default="tcp", converter=check_protocol)
+    number: int = attrs.field(converter=_number)
+    protocol: str = attrs.field(default="tcp", converter=_protocol)
     target: int | str | None = attrs.field(default=None, converter=_target)
 
 
@@ -151,11 +141,18 @@ class SliceEndpoint:
     """One endpoint of an EndpointSlice: one address is what DNS uses."""
 
     address: str
-    ready: bool = True
+    conditions: Mapping[str, bool] = attrs.field(factory=dict)
+    """``ready``, ``serving``, ``terminating``, as far as they are known."""
     hostname: str = ""
     pod: str = ""
+    uid: str = ""
     node: str = ""
     zone: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Without the condition it counts as ready (Kubernetes API, EndpointConditions)."""
+        return self.conditions.get("ready", True)
 
     def label(self, *, pod_names: bool) -> str:
         """The first label of its DNS name (CoreDNS, ``endpointHostname``)."""
@@ -168,11 +165,11 @@ class SliceEndpoint:
 
 @attrs.frozen
 class Slice:
-    """An EndpointSlice."""
+    """An EndpointSlice; one that was derived, of Pods or Endpoints, has no name."""
 
-    service: str
     endpoints: tuple[SliceEndpoint, ...]
     ports: tuple[Port, ...]
+    name: str = ""
     managed: bool = False
     """Written by a controller: where what it was made of is there, `Model` makes it itself."""
 
@@ -203,21 +200,31 @@ class Pod:
     terminating: bool = False
     node: str = attrs.field(default="", converter=_label_value)
     zone: str = attrs.field(default="", converter=_label_value)
+    """Unless it is that of its Node."""
     host_network: bool = False
     owner: tuple[str, str, str] | None = None
     """Kind, namespace and name of what made it here; ``None``: it was given."""
+    uid: str = attrs.field(default="", init=False)
+
+    @property
+    def key(self) -> Key:
+        """Under which it is kept."""
+        return self.namespace, self.name
 
     @property
     def own_hostname(self) -> str:
-        """What ``gethostname()`` says in it (the kubelet: 63 characters at most)."""
-        if self.host_network:
-            return self.node
-        return (self.hostname or self.name)[:63].rstrip("-.")
+        """What ``gethostname()`` says in it."""
+        return self.node if self.host_network else self.hostname or self.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ran to its end, or was evicted."""
+        return self.phase in ("Failed", "Succeeded")
 
     @property
     def belongs(self) -> bool:
         """Whether it belongs into EndpointSlices at all."""
-        return bool(self.addresses) and self.phase not in ("Failed", "Succeeded")
+        return bool(self.addresses) and not self.finished
 
     def resolve(self, port: ServicePort) -> Port | None:
         """A Service's port on this Pod; ``None`` if its containers have none of that name."""
@@ -241,71 +248,81 @@ class Service:
     publish_not_ready: bool = False
     families: tuple[int, ...] = attrs.field(default=(4,), converter=_families)
     selector: Mapping[str, str] | None = None
+    uid: str = attrs.field(default="", init=False)
+
+    @property
+    def key(self) -> Key:
+        """Under which it is kept."""
+        return self.namespace, self.name
 
     @property
     def headless(self) -> bool:
         """Whether it has neither virtual IP nor alias."""
         return not self.cluster_ips and self.external_name is None
 
-    def endpoint(self, pod: Pod, address: str) -> SliceEndpoint:
-        """What the controller makes of one of its Pods."""
-        own = pod.hostname and pod.subdomain == self.name
-        return SliceEndpoint(
-            address,
-            ready=self.publish_not_ready or (pod.ready and not pod.terminating),
-            hostname=pod.hostname if own else "",
-            pod=pod.name,
-            node=pod.node,
-            zone=pod.zone,
-        )
+    def selects(self, pod: Pod) -> bool:
+        """Whether its selector selects a Pod; without a selector it is none."""
+        if not self.selector or self.external_name is not None:
+            return False
+        return pod.namespace == self.namespace and pod.labels.items() >= self.selector.items()
 
 
 @attrs.define
 class Model:
-    """Everything that the API server holds, by (namespace, name)."""
+    """Everything that the API server holds."""
 
     namespaces: set[str] = attrs.field(factory=lambda: {"default"})
-    services: dict[tuple[str, str], Service] = attrs.field(factory=dict)
-    pods: dict[tuple[str, str], Pod] = attrs.field(factory=dict)
-    written: dict[tuple[str, str], Slice] = attrs.field(factory=dict)
-    """EndpointSlices written by hand."""
-    endpoints: dict[tuple[str, str], tuple[Slice, ...]] = attrs.field(factory=dict)
+    nodes: dict[str, Node] = attrs.field(factory=dict)
+    services: dict[Key, Service] = attrs.field(factory=dict)
+    pods: dict[Key, Pod] = attrs.field(factory=dict)
+    written: dict[Key, dict[str, Slice]] = attrs.field(factory=dict)
+    """EndpointSlices written by hand: of each Service, by their names."""
+    endpoints: dict[Key, tuple[Slice, ...]] = attrs.field(factory=dict)
     """What their controller makes of Endpoints, where a Service has no selector."""
     version: int = 1
     """Goes up with each change; what was derived from an older one no longer holds."""
+    networks: Networks = attrs.field(factory=_addresses.of_pods)
+    leases: dict[Key, tuple[str, ...]] = attrs.field(factory=dict)
+    """Addresses that are kept for Pods of these names."""
+    _virtual: Networks = attrs.field(factory=_addresses.of_services)
+    _of_nodes: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     _at: dict[str, list[Pod]] = attrs.field(factory=dict)
-    _derived: dict[tuple[str, str], tuple[Slice, ...]] = attrs.field(factory=dict)
-    _reverse: dict[str, list[tuple[str, SliceEndpoint]]] | None = None
-    nodes: dict[str, Node] = attrs.field(factory=dict)
-    pod_networks: Mapping[int, Network] = POD_NETWORKS
-    """By family: from where Pods have their addresses."""
-    _leases: dict[tuple[str, str], tuple[str, ...]] = attrs.field(factory=dict)
-    _node_addresses: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
-    _handed_out: dict[Network, int] = attrs.field(factory=dict)
+    _slices: dict[Key, tuple[Slice, ...]] = attrs.field(factory=dict)
+    _reverse: dict[str, list[tuple[Key, SliceEndpoint]]] | None = None
 
     # Changing it.
 
-    def put_service(self, service: Service) -> Service:
-        """Adds a Service, or makes the one of its name like it; returns the one that is kept."""
-        self.namespaces.add(service.namespace)
-        kept = _put(self.services, service)
+    def add_namespace(self, name: str) -> None:
+        """Adds a namespace; those of other objects are added with them."""
+        self.namespaces.add(name)
         self.changed()
-        return kept
 
-    def put_pod(self, pod: Pod) -> Pod:
-        """Adds a Pod, or makes the one of its name like it; returns the one that is kept."""
-        self.namespaces.add(pod.namespace)
-        if old := self.pods.get((pod.namespace, pod.name)):
+    def put_node(self, node: Node) -> None:
+        """Adds a node, or replaces the one of its name."""
+        self.nodes[node.name] = node
+        self.changed()
+
+    def put_service(self, service: Service) -> None:
+        """Adds a Service, or makes the one of its name like it."""
+        self._put(self.services, service)
+
+    def put_pod(self, pod: Pod) -> None:
+        """Adds a Pod, or makes the one of its name like it."""
+        if old := self.pods.get(pod.key):
             self._leave(old)
-        kept = _put(self.pods, pod)
-        self._settle(kept)
-        self.changed()
-        return kept
+        self._settle(self._put(self.pods, pod))
 
-    def put_slice(self, namespace: str, name: str, written: Slice) -> None:
-        """Adds an EndpointSlice written by hand, or replaces it."""
-        self.namespaces.add(namespace)
-        self.written[namespace, name] = written
+    def put_slice(self, service: Key, written: Slice) -> None:
+        """Adds an EndpointSlice written by hand, or replaces the one of its name."""
+        self.namespaces.add(service[0])
+        self._drop_slice(service[0], written.name)
+        self.written.setdefault(service, {})[written.name] = written
+        self.changed()
+
+    def put_endpoints(self, service: Key, mirrored: tuple[Slice, ...]) -> None:
+        """Adds the slices of a Service's Endpoints, or replaces them."""
+        self.namespaces.add(service[0])
+        self.endpoints[service] = mirrored
         self.changed()
 
     def move(self, pod: Pod, addresses: tuple[str, ...]) -> None:
@@ -320,28 +337,52 @@ class Model:
 
         EndpointSlices that were derived go with their Service.
         """
-        held: Mapping[str, dict[tuple[str, str], Any]] = {
-            "Service": self.services, "Pod": self.pods,
-            "EndpointSlice": self.written, "Endpoints": self.endpoints,
-        }  # fmt: skip
-        if kind == "Namespace":
-            self.namespaces.remove(name)
-            for each, within in held.items():
-                for key in [key for key in within if key[0] == name]:
-                    self.delete(each, *key)
-        elif kind == "Node":
-            del self.nodes[name]
-        else:
-            gone = held[kind].pop((namespace, name))
-            if kind == "Pod":
-                self._leave(gone)
+        key = namespace, name
+        match kind:
+            case "Namespace":
+                self.namespaces.remove(name)
+                held: tuple[dict[Key, Any], ...] = self.services, self.written, self.endpoints
+                for each in held:
+                    for inside in [inside for inside in each if inside[0] == name]:
+                        del each[inside]
+                for inside in [inside for inside in self.pods if inside[0] == name]:
+                    self._leave(self.pods.pop(inside))
+            case "Node":
+                del self.nodes[name]
+            case "Pod":
+                self._leave(self.pods.pop(key))
+            case "EndpointSlice":
+                if not self._drop_slice(*key):
+                    raise KeyError(name)
+            case "Service":
+                del self.services[key]
+            case _:
+                del self.endpoints[key]
         self.changed()
 
     def changed(self) -> None:
         """Something did."""
         self.version += 1
-        self._derived.clear()
+        self._slices.clear()
         self._reverse = None
+
+    def _put(self, objects: dict[Key, _Object], new: _Object) -> _Object:
+        """The same object stays the same: all handles on it see the change."""
+        self.namespaces.add(new.namespace)
+        self.changed()
+        kept = objects.setdefault(new.key, new)
+        if kept is new:
+            text = f"{type(new).__name__}/{new.namespace}/{new.name}/{self.version}"
+            new.uid = str(uuid.uuid5(uuid.NAMESPACE_URL, text))
+        else:
+            for field in attrs.fields(type(new)):
+                if field.init:
+                    setattr(kept, field.name, getattr(new, field.name))
+        return kept
+
+    def _drop_slice(self, namespace: str, name: str) -> bool:
+        found = (of for (space, _), of in self.written.items() if space == namespace)
+        return any(of.pop(name, None) is not None for of in found)
 
     def _settle(self, pod: Pod) -> None:
         for address in pod.addresses:
@@ -353,7 +394,7 @@ class Model:
             if not self._at[address]:
                 del self._at[address]
 
-    # Reading it.
+    # Addresses.
 
     def pod_at(self, address: str) -> Pod | None:
         """A Pod with that address."""
@@ -361,24 +402,12 @@ class Model:
 
     def free_addresses(self, families: Iterable[int]) -> tuple[str, ...]:
         """An address that no Pod has, of each family that the Pods' networks have."""
-        families = [family for family in families if family in self.pod_networks]
-        taken: Container[str] = self._at
-        if self._leases:
-            taken = self._at.keys() | {ip for lease in self._leases.values() for ip in lease}
-        return self._free(families, self.pod_networks, taken)
+        leased = {address for lease in self.leases.values() for address in lease}
+        return self.networks.free(families, self._at.keys() | leased if leased else self._at)
 
-    @property
-    def made_up(self) -> bool:
-        """Whether Pods have addresses that no network gave them."""
-        return any(network in self._handed_out for network in self.pod_networks.values())
-
-    def lease(self, before: "Model") -> None:
-        """Keeps the addresses of Pods of a cluster before this one for Pods of their names."""
-        self._leases = {key: pod.addresses for key, pod in before.pods.items()}
-
-    def leased(self, key: tuple[str, str]) -> tuple[str, ...]:
+    def leased(self, key: Key) -> tuple[str, ...]:
         """Those that are kept for a Pod, once."""
-        found = self._leases.pop(key, ())
+        found = self.leases.pop(key, ())
         return () if any(address in self._at for address in found) else found
 
     def addresses_of_node(self, name: str, families: Iterable[int]) -> tuple[str, ...]:
@@ -386,91 +415,68 @@ class Model:
         node = self.nodes.get(name)
         if node is not None and node.addresses:
             return node.addresses
-        if name not in self._node_addresses:
-            self._node_addresses[name] = self.free_addresses(families)
-        return self._node_addresses[name]
+        if name not in self._of_nodes:
+            self._of_nodes[name] = self.free_addresses(families)
+        return self._of_nodes[name]
 
     def virtual_ips(self, families: Iterable[int]) -> tuple[str, ...]:
         """A virtual IP that no Service has, of each family."""
         taken = {ip for service in self.services.values() for ip in service.cluster_ips}
-        return self._free(families, _VIRTUAL_NETWORKS, taken)
+        return self._virtual.free(families, taken)
 
-    def _free(
-        self, families: Iterable[int], networks: Mapping[int, Network], taken: Container[str]
-    ) -> tuple[str, ...]:
-        found = []
-        for family in families:
-            network = networks[family]
-            size = network.num_addresses
-            for _ in range(size):
-                number = self._handed_out[network] = self._handed_out.get(network, 0) % size + 1
-                address = network[number - 1]
-                # Neither network, gateway nor broadcast of a /24, for people's sake.
-                usual = (
-                    int(address) & 0xFF not in (0, 1, 0xFF)
-                    if size >= 256
-                    else (size <= 2 or 1 < number < size)
-                )
-                if usual and str(address) not in taken:
-                    found.append(str(address))
-                    break
-            else:
-                raise ValueError(f"no address is left in {network}")
-        return tuple(found)
+    # EndpointSlices.
 
     def selected(self, service: Service) -> Iterator[Pod]:
         """The Pods that a Service's selector selects; none without a selector."""
-        if not service.selector or service.external_name is not None:
-            return
-        wanted = service.selector.items()
-        for pod in self.pods.values():
-            if pod.namespace == service.namespace and pod.labels.items() >= wanted:
-                yield pod
+        return filter(service.selects, self.pods.values())
 
-    def slices(self, service: Service) -> tuple[Slice, ...]:
-        """The Service's EndpointSlices, those without a ready endpoint too."""
-        key = (service.namespace, service.name)
-        found = self._derived.get(key)
+    def slices(self, key: Key) -> tuple[Slice, ...]:
+        """Those of a Service, whether it is there or not; without a ready endpoint too."""
+        found = self._slices.get(key)
         if found is None:
-            mirrored = () if service.selector else self.endpoints.get(key, ())
-            derived = mirrored or tuple(self._derive(service))
-            written = (
-                one
-                for (namespace, _), one in self.written.items()
-                if (namespace, one.service) == key and not (one.managed and derived)
-            )
-            found = self._derived[key] = (*written, *derived)
+            service = self.services.get(key)
+            derived = () if service is None else tuple(self._derive(service))
+            written = self.written.get(key, {}).values()
+            kept = (one for one in written if not (one.managed and derived))
+            found = self._slices[key] = (*kept, *derived)
         return found
 
-    def endpoints_at(self, address: str) -> list[tuple[str, SliceEndpoint]]:
-        """The ready endpoints with that address, each with its ``<service>.<namespace>``.
-
-        An EndpointSlice that was written for a Service which is not there counts, too.
-        """
+    def endpoints_at(self, address: str) -> list[tuple[Key, SliceEndpoint]]:
+        """The ready endpoints with that address, each with its Service's key."""
         if self._reverse is None:
             self._reverse = {}
-            slices = [
-                (f"{service.name}.{service.namespace}", one)
-                for service in self.services.values()
-                for one in self.slices(service)
-            ]
-            slices += [
-                (f"{one.service}.{namespace}", one)
-                for (namespace, _), one in self.written.items()
-                if (namespace, one.service) not in self.services
-            ]
-            for service, one in slices:
-                for endpoint in one.endpoints:
-                    if endpoint.ready:
-                        self._reverse.setdefault(endpoint.address, []).append((service, endpoint))
+            for key in dict.fromkeys([*self.services, *self.written]):
+                for one in self.slices(key):
+                    for endpoint in one.endpoints:
+                        if endpoint.ready:
+                            self._reverse.setdefault(endpoint.address, []).append((key, endpoint))
         return self._reverse.get(address, [])
 
-    def _derive(self, service: Service) -> Iterator[Slice]:
-        """As the controller: slices of one family and one list of resolved ports each.
+    def endpoint(self, service: Service, pod: Pod, address: str) -> SliceEndpoint:
+        """What the controller makes of one of its Pods."""
+        node = self.nodes.get(pod.node)
+        return SliceEndpoint(
+            address,
+            {
+                "ready": service.publish_not_ready or (pod.ready and not pod.terminating),
+                "serving": pod.ready,
+                "terminating": pod.terminating,
+            },
+            hostname=pod.hostname if pod.subdomain == service.name else "",
+            pod=pod.name,
+            uid=pod.uid,
+            node=pod.node,
+            zone=pod.zone or (node.zone if node else ""),
+        )
 
-        Where no Pod belongs into one, it writes a placeholder without endpoints and ports; to DNS
+    def _derive(self, service: Service) -> Iterator[Slice]:
+        """As the controllers: slices of one family and one list of resolved ports each.
+
+        Where no Pod belongs into one, they write a placeholder without endpoints and ports; to DNS
         that is no slice at all.
         """
+        if not service.selector:
+            yield from self.endpoints.get(service.key, ())
         groups: dict[tuple[int, tuple[Port, ...]], list[SliceEndpoint]] = {}
         same = all(not isinstance(port.target, str) for port in service.ports)
         ports: tuple[Port, ...] | None = None
@@ -482,18 +488,8 @@ class Model:
                 ports = tuple(port for port in resolved if port is not None)
             for address in pod.addresses:
                 if family_of(address) in service.families:
-                    endpoint = service.endpoint(pod, address)
+                    endpoint = self.endpoint(service, pod, address)
                     groups.setdefault((family_of(address), ports), []).append(endpoint)
         for (_, ports_of_group), endpoints in groups.items():
             for start in range(0, len(endpoints), PER_SLICE):
-                batch = tuple(endpoints[start : start + PER_SLICE])
-                yield Slice(service.name, batch, ports_of_group)
-
-
-def _put(objects: dict[tuple[str, str], _Object], new: _Object) -> _Object:
-    """The same object stays the same: all handles on it see the change."""
-    old = objects.setdefault((new.namespace, new.name), new)
-    if old is not new:
-        for field in attrs.fields(type(new)):
-            setattr(old, field.name, getattr(new, field.name))
-    return old
+                yield Slice(tuple(endpoints[start : start + PER_SLICE]), ports_of_group)

@@ -11,79 +11,83 @@ from .._peers import Peers, peers
 from .._store.arguments import PeersArguments
 from ..aio import Peers as AioPeers
 from ..aio import peers as aio_peers  # now: code under test may have it replaced by this one
+from ._addresses import family_of
 from ._answers import Answers
 from ._api import FakeApi, FakeSlices
 from ._clock import FakeClock
-from ._model import Model, Pod, Service, check_address, check_label, family_of
+from ._model import Model, Pod, Service, check_address, check_label
 from ._resolver import FakeResolver
 from ._server import Wire
+from ._zone import Options
 
 
 @attrs.frozen(eq=False)
 class Inside:
     """What a fake cluster and the handles on it share."""
 
-    domain: str
+    model: Model
     answers: Answers
     clock: FakeClock
     rng: random.Random
     wire: Wire
-    api: FakeApi = attrs.field(init=False)
+    api: FakeApi
 
-    @api.default
-    def _api_of_the_model(self) -> FakeApi:
-        return FakeApi(self.answers.zone.model)
+    @property
+    def options(self) -> Options:
+        """Of its name server."""
+        return self.answers.zone.options
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Model]:
         """While the model is being changed no question is answered."""
         with self.answers.lock:
-            yield self.answers.zone.model
+            yield self.model
 
     def unused(self, given: Sequence[str], unless: Pod | None = None) -> tuple[str, ...]:
         """Addresses in canonical text; raises `ValueError` if another pod has one."""
         found = tuple(check_address(text) for text in given)
         for address in found:
-            pod = self.answers.zone.model.pod_at(address)
+            pod = self.model.pod_at(address)
             if pod is not None and pod is not unless:
                 raise ValueError(f"{address} is the address of pod {pod.namespace}/{pod.name}")
         return found
 
-    def resolver(
-        self, namespace: str, addresses: tuple[str, ...] = (), hostname: str = ""
-    ) -> FakeResolver:
-        """That of a process in this namespace, or of a pod."""
+    def resolver(self, pod: Pod | None = None) -> FakeResolver:
+        """That of a pod, or of a process in the namespace ``default``."""
+        domain = self.options.domain
+        if pod is None:
+            return FakeResolver(self.wire, domain=domain, namespace="default")
         return FakeResolver(
             self.wire,
-            domain=self.domain,
-            namespace=namespace,
-            addresses=addresses,
-            hostname=hostname,
+            domain=domain,
+            namespace=pod.namespace,
+            addresses=pod.addresses,
+            hostname=pod.own_hostname,
         )
 
+    def slices(self, resolver: FakeResolver) -> FakeSlices:
+        """EndpointSlices, as a process sees them that has this resolver."""
+        pod_names = self.options.endpoint_pod_names
+        return FakeSlices(self.api, resolver, endpoint_pod_names=pod_names)
+
     def arguments(
-        self, service: str, given: PeersArguments, resolver: FakeResolver | None = None
+        self, service: str, given: PeersArguments, pod: Pod | None = None
     ) -> PeersArguments:
         """Those of `headless_discovery.peers` that make it run on this cluster."""
-        resolver = resolver or self.resolver("default")
-        source = given.get("source")
+        resolver, source = self.resolver(pod), given.get("source")
         chosen: PeersArguments = {
             "clock": self.clock,
             "rng": random.Random(self.rng.random()),
         }
-        if isinstance(service, str) and "." not in service:
+        if pod is None and isinstance(service, str) and "." not in service:
             chosen["namespace"] = "default"
         if source != "api":  # which needs no resolver
             chosen["resolver"] = resolver
         chosen |= given
         if source in ("api", "auto"):
-            chosen["source"] = self.slices(resolver, tentative=source == "auto")
+            chosen["source"] = slices = self.slices(resolver)
+            slices.tentative = source == "auto"
         return chosen
-
-    def slices(self, resolver: FakeResolver, *, tentative: bool = False) -> FakeSlices:
-        """EndpointSlices, as a process sees them that has this resolver."""
-        pod_names = self.answers.zone.options.endpoint_pod_names
-        return FakeSlices(self.api, resolver, endpoint_pod_names=pod_names, tentative=tentative)
 
 
 @attrs.define(repr=False, unsafe_hash=True)
@@ -104,9 +108,10 @@ class FakePod:
 
     @property
     def hostname(self) -> str:
-        """Its first label in DNS, which is its host name or its dashed address."""
-        endpoint = self._service.endpoint(self._pod, self._pod.addresses[0])
-        return endpoint.label(pod_names=self._inside.answers.zone.options.endpoint_pod_names)
+        """Its first label in DNS: its host name, or its dashed address."""
+        pod, inside = self._pod, self._inside
+        endpoint = inside.model.endpoint(self._service, pod, pod.addresses[0])
+        return endpoint.label(pod_names=inside.options.endpoint_pod_names)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -143,7 +148,7 @@ class FakePod:
         """Deletes it."""
         with self._inside.changing() as model:
             pod = self._existing()
-            model.delete("Pod", pod.namespace, pod.name)
+            model.delete("Pod", *pod.key)
 
     def peers(self, service: str, **arguments: Unpack[PeersArguments]) -> Peers:
         """`headless_discovery.peers` as this pod sees it: its addresses, host name, namespace."""
@@ -151,18 +156,15 @@ class FakePod:
 
     @property
     def aio(self) -> "FakeAio":
-        """The same for asyncio and trio, as ``pod.aio.peers(...)``."""
+        """The same for tasks: ``pod.aio.peers(...)``."""
         return FakeAio(self._arguments)
 
     def _arguments(self, service: str, given: PeersArguments) -> PeersArguments:
-        pod = self._existing()
-        resolver = self._inside.resolver(pod.namespace, pod.addresses, pod.own_hostname)
-        chosen: PeersArguments = {"namespace": None}
-        return self._inside.arguments(service, chosen | given, resolver)
+        return self._inside.arguments(service, given, self._existing())
 
     def _existing(self) -> Pod:
         pod = self._pod
-        if self._inside.answers.zone.model.pods.get((pod.namespace, pod.name)) is not pod:
+        if self._inside.model.pods.get(pod.key) is not pod:
             raise ValueError(f"pod {pod.namespace}/{pod.name} was deleted")
         return pod
 
@@ -260,10 +262,7 @@ class FakeService:
 
     def _existing(self) -> Service:
         service = self._service
-        if (
-            self._inside.answers.zone.model.services.get((service.namespace, service.name))
-            is not service
-        ):
+        if self._inside.model.services.get(service.key) is not service:
             raise ValueError(f"Service {service.namespace}/{service.name} was deleted")
         return service
 

@@ -152,14 +152,13 @@ class _Loop:
         with contextlib.suppress(OSError):
             opened, _ = self._tcp.accept()
             opened.setblocking(False)
-            if len(self._connections) >= _CONNECTIONS:
-                self._close(min(self._connections.values(), key=lambda one: one.heard))
+            if len(self._connections) >= _CONNECTIONS:  # closed at the end of this round
+                min(self._connections.values(), key=lambda one: one.heard).over = True
             connection = _Connection(opened, self._cluster)
             self._connections[opened] = connection
             self._selector.register(opened, selectors.EVENT_READ, connection)
 
     def _close(self, connection: "_Connection") -> None:
-        connection.over = True  # it may be among the events of this round
         del self._connections[connection.opened]
         self._selector.unregister(connection.opened)
         connection.opened.close()
@@ -183,12 +182,10 @@ class _Connection:
 
     def go_on(self, events: int, selector: selectors.BaseSelector) -> None:
         """Takes what came, and sends what there is."""
-        if self.over:
-            return
         try:
             if events & selectors.EVENT_READ:
                 came = self.opened.recv(65535)
-                self.over = not came
+                self.over |= not came
                 self._received += came
             self._answer()
             if self._unsent:

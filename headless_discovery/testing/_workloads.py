@@ -1,84 +1,78 @@
-"""What makes Pods: StatefulSets, Deployments and their like, as their controllers do it.
+"""Pods, and what makes them: StatefulSets, Deployments and their like, as their controllers do it.
 
 All Pods are made at once and run ready; a scheduler, a kubelet and a network are in `run`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
-from ._documents import Manifest
-from ._model import Model, Pod, family_of
+from ._addresses import family_of
+from ._documents import Document, Manifest
+from ._model import Model, Pod, Port
 
 MOST_PODS = 20_000
 """That one `apply` makes."""
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "StatefulSet": ("apps",),
-    "Deployment": ("apps", "extensions"),
-    "ReplicaSet": ("apps", "extensions"),
-    "DaemonSet": ("apps", "extensions"),
-    "ReplicationController": ("",),
-    "Job": ("batch",),
-}
-"""The kinds, and the API groups in which they are these."""
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Of the ends of Pods' names (Kubernetes, ``apimachinery/pkg/util/rand``)."""
 _SUFFIXES = len(_LETTERS) ** 5
-_RUNNING = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 _NODE = "node-1"
 """Where Pods run while no Node was given."""
 _INDEX = "batch.kubernetes.io/job-completion-index"
-
-Owner = tuple[str, str, str]
-"""Kind, namespace and name of what made a Pod."""
 
 
 @attrs.frozen
 class Workload:
     """One that makes Pods; ``count`` is how many, or ``None`` for one on each node."""
 
-    owner: Owner
+    owner: tuple[str, str, str]
+    """Its kind, namespace and name."""
     template: Pod
     count: int | None
     selector: Mapping[str, str]
-    name_of: Callable[[int], str]
-    of_each: Callable[[int, str], Mapping[str, Any]] = lambda *_: {}
-    """What differs from the template in the Pod of that number and name."""
+    differs: Callable[[int], Mapping[str, Any]]
+    """What differs from the template in the Pod of that number, its name at least."""
 
-    def put(self, model: Model) -> None:
+    @property
+    def most(self) -> int:
+        """How many Pods it makes; of one on each node it is not known yet."""
+        return self.count or 0
+
+    def __call__(self, model: Model) -> None:
         """Makes the Pods that are missing, and deletes those that are too many."""
         wanted = {pod.name: pod for pod in self._pods(model)}
         for key, pod in list(model.pods.items()):
             if pod.owner == self.owner and pod.name not in wanted:
                 model.delete("Pod", *key)
         families = _families(model, self.template)
-        for name, pod in wanted.items():
-            old = model.pods.get((pod.namespace, name))
+        for pod in wanted.values():
+            old = model.pods.get(pod.key)
             if old is None or old.owner == self.owner:
                 run(model, pod, families)
 
-    def _pods(self, model: Model) -> Iterable[Pod]:
+    def pod(self, number: int, node: str = "") -> Pod:
+        """The one of that number; raises `ValueError` if there can be none."""
+        node = self.template.node or node
+        return attrs.evolve(self.template, owner=self.owner, node=node, **self.differs(number))
+
+    def _pods(self, model: Model) -> Iterator[Pod]:
         nodes = sorted(model.nodes) or [_NODE]
         count = len(nodes) if self.count is None else self.count
         if self.owner[0] != "StatefulSet":
             # Pods that were given count as its own, as a controller adopts them.
-            count -= sum(self._adopts(pod) for pod in model.pods.values())
+            count -= sum(map(self._adopts, model.pods.values()))
         for number in range(count):
-            yield self.pod(number, self.template.node or nodes[number % len(nodes)])
-
-    def pod(self, number: int, node: str) -> Pod:
-        """The one of that number; raises `ValueError` if there can be none."""
-        name = self.name_of(number)
-        more = self.of_each(number, name)
-        return attrs.evolve(self.template, name=name, owner=self.owner, node=node, **more)
+            yield self.pod(number, nodes[number % len(nodes)])
 
     def _adopts(self, pod: Pod) -> bool:
         return (
             pod.owner is None
             and bool(self.selector)
+            and not pod.finished
+            and not pod.terminating
             and pod.namespace == self.owner[1]
             and pod.labels.items() >= self.selector.items()
         )
@@ -86,17 +80,14 @@ class Workload:
 
 def run(model: Model, pod: Pod, families: tuple[int, ...] | None = None) -> None:
     """Puts a Pod that has no status yet: it gets a node and addresses, or keeps those it had."""
-    key = (pod.namespace, pod.name)
-    old = model.pods.get(key)
+    old = model.pods.get(pod.key)
     if families is None:
         families = _families(model, pod)
-    pod.node = pod.node or _NODE
-    if pod.node in model.nodes:
-        pod.zone = model.nodes[pod.node].zone
+    pod.node = pod.node or min(model.nodes, default=_NODE)
     if pod.host_network:
         pod.addresses = model.addresses_of_node(pod.node, families)
     else:
-        had = old.addresses if old else model.leased(key)
+        had = old.addresses if old else model.leased(pod.key)
         kept = tuple(address for address in had if family_of(address) in families)
         missing = set(families) - set(map(family_of, kept))
         pod.addresses = kept + model.free_addresses(sorted(missing))
@@ -104,62 +95,104 @@ def run(model: Model, pod: Pod, families: tuple[int, ...] | None = None) -> None
     model.put_pod(pod)
 
 
-def read(
-    kind: str, namespace: str, manifest: Manifest, pod_of: Callable[[Manifest], Pod]
-) -> Workload:
-    """Of its manifest; raises `ValueError` for what no API server takes."""
-    name, spec = manifest["metadata"]["name"], manifest["spec"]
+def texts(what: str, given: Mapping[str, Any] | None) -> dict[str, str]:
+    """Labels, or what they are to be; raises `ValueError` for a value that is no text."""
+    found = {key: "" if value is None else value for key, value in (given or {}).items()}
+    for key, value in found.items():
+        if not isinstance(value, str):
+            raise ValueError(  # noqa: TRY004 - bad data, as all else here
+                f"{what} {key!r} is {value!r}, which is no text without quotes"
+            )
+    return found
+
+
+def pod_of(name: str, namespace: str, labels: Manifest, spec: Manifest, status: Manifest) -> Pod:
+    """A Pod of its manifest; raises `ValueError` for what no API server takes."""
+    addresses = [ip["ip"] for ip in status.get("podIPs") or ()]
+    if not addresses and status.get("podIP"):
+        addresses = [status["podIP"]]
+    sidecars = (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
+    return Pod(
+        name,
+        namespace,
+        tuple(addresses),
+        ready=any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in status.get("conditions") or ()
+        ),
+        hostname=spec.get("hostname") or "",
+        subdomain=spec.get("subdomain") or "",
+        labels=texts("label", labels),
+        ports=tuple(
+            Port(port["name"], port["containerPort"], port.get("protocol") or "tcp")
+            for container in (*(spec.get("containers") or ()), *sidecars)
+            for port in container.get("ports") or ()
+            if port.get("name")
+        ),
+        phase=status.get("phase") or "Pending",
+        node=spec.get("nodeName") or "",
+        host_network=spec.get("hostNetwork") is True,
+    )
+
+
+def workload_of(document: Document, namespace: str, name: str) -> Workload:
+    """What makes Pods, of its manifest; raises `ValueError` for what no API server takes."""
+    kind, spec = document.kind, document.manifest["spec"]
     given = spec["template"]
-    labels = {**((given.get("metadata") or {}).get("labels") or {})}
+    labels = texts("label", (given.get("metadata") or {}).get("labels"))
     if kind == "Job":
         labels = {"job-name": name, "batch.kubernetes.io/job-name": name, **labels}
     selector = spec.get("selector") or {}
     if kind != "ReplicationController":
         selector = selector.get("matchLabels") or {}
-    template = pod_of(
-        {
-            "metadata": {"name": "template", "namespace": namespace, "labels": labels},
-            "spec": given.get("spec") or {},
-            "status": _RUNNING,
-        }
-    )
+    template = pod_of("template", namespace, labels, given.get("spec") or {}, {})
+    template.phase = "Running"
     count: int | None = _number(spec, "replicas", 1)
     prefix = name
+
+    def differs(number: int) -> Mapping[str, Any]:
+        return {"name": f"{prefix}-{_suffix(prefix, number)}"}
+
     match kind:
         case "StatefulSet":
+            template.subdomain = spec.get("serviceName") or ""
             start = _number(spec.get("ordinals") or {}, "start", 0)
-            template = attrs.evolve(template, subdomain=spec.get("serviceName") or "")
-            return Workload(
-                (kind, namespace, name), template, count, {}, lambda n: f"{name}-{start + n}",
-                lambda n, own: {"hostname": own, "labels": {
-                    **labels, "statefulset.kubernetes.io/pod-name": own,
-                    "apps.kubernetes.io/pod-index": str(start + n)}},
-            )  # fmt: skip
+
+            def differs(number: int) -> Mapping[str, Any]:
+                own = f"{name}-{start + number}"
+                more = {
+                    "statefulset.kubernetes.io/pod-name": own,
+                    "apps.kubernetes.io/pod-index": str(start + number),
+                }
+                return {"name": own, "hostname": own, "labels": labels | more}
+
         case "Deployment":
             # Another template makes another ReplicaSet, with Pods of other names.
             text = json.dumps(given, sort_keys=True, default=str)
             prefix = f"{name}-{_suffix(text, 0)}{_suffix(text, 1)}"
-        case "ReplicaSet" if _made_by(manifest) == "Deployment":
+        case "ReplicaSet" if _is_of_deployment(document):
             count = 0
         case "DaemonSet":
             count = None
         case "Job":
-            count = _job(spec, manifest.get("status") or {})
+            count = _job(spec, document.part("status"))
             if spec.get("completionMode") == "Indexed":
-                return Workload(
-                    (kind, namespace, name), template, count, dict(selector) or labels,
-                    lambda n: f"{name}-{n}-{_suffix(name, n)}",
-                    lambda n, _: {
-                        "hostname": f"{name}-{n}", "labels": {**labels, _INDEX: str(n)}},
-                )  # fmt: skip
-    return Workload(
-        (kind, namespace, name), template, count, dict(selector) or labels,
-        lambda n: f"{prefix}-{_suffix(prefix, n)}",
-    )  # fmt: skip
+
+                def differs(number: int) -> Mapping[str, Any]:
+                    own = f"{name}-{number}"
+                    more = {_INDEX: str(number)}
+                    ending = _suffix(name, number)
+                    return {"name": f"{own}-{ending}", "hostname": own, "labels": labels | more}
+
+    owner = kind, namespace, name
+    found = Workload(owner, template, count, texts("selector", selector) or labels, differs)
+    for number in {0, found.most - 1} if found.most else ():
+        found.pod(number)  # raises now for what cannot be
+    return found
 
 
 def _job(spec: Manifest, status: Manifest) -> int:
-    """How many of its Pods run at once, at its start."""
+    """How many of its Pods run at once, by now."""
     over = any(
         condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
         for condition in status.get("conditions") or ()
@@ -167,7 +200,10 @@ def _job(spec: Manifest, status: Manifest) -> int:
     if over or spec.get("suspend") is True:
         return 0
     parallelism = _number(spec, "parallelism", 1)
-    return min(parallelism, _number(spec, "completions", parallelism))
+    if spec.get("completions") is None:
+        return parallelism
+    left = _number(spec, "completions", 0) - _number(status, "succeeded", 0)
+    return max(0, min(parallelism, left))
 
 
 def _number(spec: Manifest, key: str, default: int) -> int:
@@ -179,21 +215,15 @@ def _number(spec: Manifest, key: str, default: int) -> int:
     return value
 
 
-def _made_by(manifest: Manifest) -> str | None:
-    owners = manifest["metadata"].get("ownerReferences") or ()
-    return next((owner.get("kind") for owner in owners if owner.get("controller")), None)
+def _is_of_deployment(document: Document) -> bool:
+    owners = document.part("metadata").get("ownerReferences") or ()
+    return any(owner.get("controller") and owner.get("kind") == "Deployment" for owner in owners)
 
 
 def _families(model: Model, pod: Pod) -> tuple[int, ...]:
     """Those that the Services need of it: the cluster has no more."""
-    found = {
-        family
-        for service in model.services.values()
-        if service.namespace == pod.namespace
-        and service.selector
-        and pod.labels.items() >= service.selector.items()
-        for family in service.families
-    }
+    selecting = (service for service in model.services.values() if service.selects(pod))
+    found = {family for service in selecting for family in service.families}
     return tuple(sorted(found)) or (4,)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from . import _packer
-from ._model import Model, Port, Service, ServicePort, Slice, SliceEndpoint, family_of
+from ._addresses import family_of
+from ._model import Model, Port, Service, ServicePort, Slice, SliceEndpoint
 from ._packer import (
     AAAA,
     AXFR,
@@ -248,8 +249,7 @@ class Zone:
             if not (endpoint or port or protocol) and not _is_address(service.external_name):
                 yield _Target(base, service.external_name, alias=True)
             return
-        slices = self.model.slices(service)
-        options, slices = self.options, self.model.slices(service)
+        options, slices = self.options, self.model.slices(service.key)
         if service.headless or endpoint:
             for one, own in _published(self.rng.sample(slices, len(slices))):
                 label = one.label(pod_names=options.endpoint_pod_names)
@@ -284,8 +284,8 @@ class Zone:
                 pointer = f"{service.name}.{service.namespace}.svc.{domain}"
                 return (self._record(name, PTR, pointer),)
         names = dict.fromkeys(
-            f"{endpoint.label(pod_names=pod_names)}.{service_name}.svc.{domain}"
-            for service_name, endpoint in self.model.endpoints_at(address)
+            f"{endpoint.label(pod_names=pod_names)}.{service_name}.{namespace}.svc.{domain}"
+            for (namespace, service_name), endpoint in self.model.endpoints_at(address)
         )
         if not names:
             raise NameErrorInZone

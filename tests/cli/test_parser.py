@@ -15,8 +15,6 @@ import pytest
 
 from headless_discovery._cli import main, make_parser
 
-pytestmark = pytest.mark.slow
-
 COMMANDS = ["resolve", "watch", "wait", "doctor", "demo", "serve"]
 
 

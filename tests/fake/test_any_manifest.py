@@ -3,6 +3,7 @@
 ``MANIFESTS`` and ``MANIFEST_SEED`` ask for more of them, or for others.
 """
 
+import contextlib
 import copy
 import os
 import random
@@ -11,14 +12,10 @@ from typing import Any
 
 import pytest
 
-from headless_discovery._cli._serve import report
 from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._manifests import to_apply, to_delete
 from tests.fake.asking import WEB, ask
 from tests.fake.test_manifests import endpoint_slice, pod, service
 from tests.fake.test_workloads import stateful_set, workload
-
-pytestmark = pytest.mark.slow
 
 MANIFESTS = int(os.environ.get("MANIFESTS", "200"))
 SEED = int(os.environ.get("MANIFEST_SEED", "1"))
@@ -72,7 +69,6 @@ def answer_all(cluster: FakeCluster) -> None:
     for name in (WEB, f"db-1.{WEB}", f"_http._tcp.{WEB}", "1.0.0.10.in-addr.arpa."):
         for kind in ("A", "AAAA", "SRV", "PTR"):
             ask(cluster, name, kind)
-    assert list(report(cluster._model))
 
 
 def test_they_are_taken_as_they_are() -> None:
@@ -86,16 +82,15 @@ def test_they_are_taken_as_they_are() -> None:
 def test_what_is_wrong_is_refused_or_answered_for(number: int) -> None:
     print(f"MANIFEST_SEED={SEED}, number {number}")
     manifests = with_something_wrong(random.Random(f"{SEED} {number}"))
-    cluster = FakeCluster()
-    try:
-        effects = to_apply(manifests).effects
-    except ValueError:
-        try:
-            effects = to_apply(manifests, lenient=True).effects
-        except ValueError:
-            return  # not one of them can be told from the others
-    for effect in effects:
-        effect(cluster._model)
-    answer_all(cluster)
-    for effect in to_delete([document.document.manifest for document in effects]):
-        effect(cluster._model)
+    together, one_by_one = FakeCluster(), FakeCluster()
+    with contextlib.suppress(ValueError):
+        together.apply(manifests)
+    for manifest in manifests:
+        with contextlib.suppress(ValueError):
+            one_by_one.apply([manifest])
+    for cluster in (together, one_by_one):
+        answer_all(cluster)
+        for manifest in manifests:
+            with contextlib.suppress(ValueError):
+                cluster.delete([manifest])
+        answer_all(cluster)

@@ -3,13 +3,32 @@
 import asyncio
 import math
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from headless_discovery import State
-from headless_discovery._time.clock import ThreadWaiters
-from headless_discovery._time.tasks import TaskWaiters
+from headless_discovery import Peers, State, aio
 from headless_discovery.testing import FakeClock, FakeCluster
+
+
+class Alone:
+    """Who waits where nobody else comes by: a thread, or a task."""
+
+    def wait_for(self, predicate: Callable[[], bool], _left: object) -> Any:
+        return predicate()
+
+    def wake(self) -> None:
+        """Nobody waits for long."""
+
+
+class AloneAmongTasks(Alone):
+    async def wait_for(self, predicate: Callable[[], bool], _left: object) -> Any:
+        return predicate()
+
+
+ALONE: Any = Alone()
+ALONE_AMONG_TASKS: Any = AloneAmongTasks()
 
 
 @pytest.fixture
@@ -88,50 +107,39 @@ def test_what_fails_fails_the_advance_that_ran_it(clock: FakeClock) -> None:
 
 
 def test_a_wait_in_the_foreground_moves_the_clock(clock: FakeClock) -> None:
-    waiters = ThreadWaiters()
     reached: list[bool] = []
     began = clock.now()
     clock.call_at(began + 5, lambda: reached.append(True))
-    assert clock.wait_for(waiters, lambda: bool(reached))
+    assert clock.wait_for(ALONE, lambda: bool(reached))
     assert clock.now() == began + 5
-    assert not clock.wait_for(waiters, lambda: False, began + 9)
+    assert not clock.wait_for(ALONE, lambda: False, began + 9)
     assert clock.now() == began + 9
 
 
 def test_another_thread_can_still_bring_it_about(clock: FakeClock) -> None:
-    waiters = ThreadWaiters()
-    done: list[bool] = []
-
-    def other() -> None:
-        done.append(True)
-        waiters.wake()
-
-    thread = threading.Thread(target=other)
+    web = Peers.static(["10.0.0.1:80"], clock=clock)
+    changes = web.watch()
+    assert len(next(changes).added) == 1
+    thread = threading.Thread(target=web.update, args=(["10.0.0.2:80"],))
     thread.start()
-    assert clock.wait_for(waiters, lambda: bool(done))
+    assert [str(peer) for peer in next(changes).added] == ["10.0.0.2:80"]
     thread.join()
 
 
-def test_waiting_for_what_will_never_come_is_an_error(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0)
+def test_waiting_for_what_will_never_come_is_an_error(clock: FakeClock) -> None:
     with pytest.raises(RuntimeError, match="this would wait without end"):
-        clock.wait_for(ThreadWaiters(), lambda: False)
+        clock.wait_for(ALONE, lambda: False)
 
 
-def test_waiting_for_who_was_interrupted_ends_when_that_is_overdue(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0)
+def test_waiting_for_who_was_interrupted_ends_when_that_is_overdue(clock: FakeClock) -> None:
     overdue = clock.now() + 5
     for _ in range(2):  # the second time it is over already
-        assert not clock.wait_for(ThreadWaiters(), lambda: False, overdue=overdue)
+        assert not clock.wait_for(ALONE, lambda: False, overdue=overdue)
         assert clock.now() == overdue
 
     async def main() -> None:
         for _ in range(2):
-            ended = clock.wait_for_async(TaskWaiters(), lambda: False, overdue=overdue + 5)
+            ended = clock.wait_for_async(ALONE_AMONG_TASKS, lambda: False, overdue=overdue + 5)
             assert not await asyncio.wait_for(ended, 5)
             assert clock.now() == overdue + 5
 
@@ -225,26 +233,20 @@ def test_a_task_that_does_something_between_its_sleeps_is_not_late_for_them() ->
     asyncio.run(main())
 
 
-def test_a_task_that_waits_is_woken_by_what_takes_real_time() -> None:
+def test_a_task_that_waits_is_woken_by_what_takes_real_time(clock: FakeClock) -> None:
     async def main() -> None:
-        clock, waiters, came = FakeClock(), TaskWaiters(), asyncio.Event()
+        web = aio.Peers.static(["10.0.0.1:80"], clock=clock)
+        changes = web.watch()
+        assert len((await anext(changes)).added) == 1
         began = clock.now()
-
-        def come() -> None:
-            came.set()
-            waiters.wake()
-
-        asyncio.get_running_loop().call_later(0.01, come)
-        assert await clock.wait_for_async(waiters, came.is_set)
+        asyncio.get_running_loop().call_later(0.01, web.update, ["10.0.0.2:80"])
+        assert [str(peer) for peer in (await anext(changes)).added] == ["10.0.0.2:80"]
         assert clock.now() == began
 
     asyncio.run(main())
 
 
-def test_a_wait_for_what_was_interrupted_ends_when_that_is_overdue(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0.01)
+def test_a_wait_for_what_was_interrupted_ends_when_that_is_overdue(clock: FakeClock) -> None:
     end = clock.now() + 5
-    assert clock.wait_for(ThreadWaiters(), lambda: clock.now() >= end, overdue=end)
+    assert clock.wait_for(ALONE, lambda: clock.now() >= end, overdue=end)
     assert clock.now() == end

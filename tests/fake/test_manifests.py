@@ -226,10 +226,10 @@ def test_a_namespace_goes_with_what_is_in_it(cluster: FakeCluster) -> None:
 
 
 def test_a_service_without_a_virtual_ip_is_handed_one_and_keeps_it(cluster: FakeCluster) -> None:
-    cluster.apply(service(clusterIP="", ipFamilies=["IPv4", "IPv6"], ports=[{"port": 80}]))
+    cluster.apply(service(clusterIP="", ipFamilyPolicy="PreferDualStack", ports=[{"port": 80}]))
     first = data(ask(cluster)) + data(ask(cluster, kind="AAAA"), "AAAA")
     assert len(first) == 2
-    cluster.apply(service(clusterIP="", ipFamilies=["IPv4", "IPv6"], ports=[{"port": 81}]))
+    cluster.apply(service(clusterIP="", ipFamilyPolicy="PreferDualStack", ports=[{"port": 81}]))
     assert data(ask(cluster)) + data(ask(cluster, kind="AAAA"), "AAAA") == first
     other = {"kind": "Service", "metadata": {"name": "two"}, "spec": {"ports": [{"port": 80}]}}
     cluster.apply(other)
@@ -281,8 +281,8 @@ def test_in_a_dump_what_the_controller_wrote_of_pods_that_are_there_is_not_there
     cluster.apply([service(), dumped])
     assert data(ask(cluster)) == ["10.0.0.1"], "without Pods it is all there is"
     cluster.apply([pod(address="10.0.0.1"), pod("web-b", "10.0.0.2", status={})])
-    (one,) = cluster._model.slices(cluster.service("web")._service)
-    assert [endpoint.pod for endpoint in one.endpoints] == ["web-a", "web-b"]
+    by_slices = cluster.peers("web", source="api")
+    assert [peer.address for peer in by_slices] == ["10.0.0.1", "10.244.0.2"]
     cluster.service("web").pods[0].ready = False
     assert data(ask(cluster)) == ["10.244.0.2"]
     assert data(ask(cluster, "1.0.0.10.in-addr.arpa.", "PTR"), "PTR") == []

@@ -320,14 +320,17 @@ def test_a_pod_says_where_it_runs_to_whoever_reads_its_slice(cluster: FakeCluste
     web = cluster.add_service("web")
     web.add_pod("10.0.0.1", node="node-a", zone="eu-1")
     web.add_pod("10.0.0.2")
-    ((one, other),) = (found.endpoints for found in cluster._model.slices(web._service))
+    one, other = cluster.peers("web", source="api")
     assert (one.node, one.zone) == ("node-a", "eu-1")
-    assert (other.node, other.zone) == ("", "")
+    assert (other.node, other.zone) == (None, None)
     with pytest.raises(ValueError, match="'eu 1' is neither a node's name nor a zone's"):
         web.add_pod("10.0.0.3", zone="eu 1")
 
 
-def test_under_the_host_s_network_a_pod_is_called_as_its_node(cluster: FakeCluster) -> None:
+@pytest.mark.parametrize(("host_network", "others"), [(True, ["a", "b"]), (False, ["a"])])
+def test_under_the_host_s_network_a_pod_is_called_as_its_node(
+    cluster: FakeCluster, host_network: bool, others: list[str]
+) -> None:
     service = {
         "kind": "Service",
         "metadata": {"name": "web"},
@@ -338,17 +341,14 @@ def test_under_the_host_s_network_a_pod_is_called_as_its_node(cluster: FakeClust
         {
             "kind": "Pod",
             "metadata": {"name": name, "labels": {"app": "web"}},
-            "spec": {"hostNetwork": True, "nodeName": node, "hostname": name, "subdomain": "web"},
-            "status": {**running, "podIP": address},
+            "spec": {
+                "hostNetwork": host_network, "nodeName": "n-1", "hostname": name,
+                "subdomain": "web",
+            },
+            "status": {**running, "podIP": "10.0.0.1"},
         }
-        for name, node, address in [("a", "n-1", "10.0.0.1"), ("b", "n-1", "10.0.0.1")]
-    ]
+        for name in ("a", "b")
+    ]  # fmt: skip
     cluster.apply([service, *pods])
-    a, b = cluster.service("web").pods
-    assert a._pod.own_hostname == "n-1"
-    assert [peer.hostname for peer in b.peers("web")] == ["a", "b"]
-
-
-def test_a_host_name_has_63_characters_at_most(cluster: FakeCluster) -> None:
-    pod = cluster.add_service("web").add_pod("10.0.0.1", name="x" * 62 + "-abc")
-    assert pod._pod.own_hostname == "x" * 62
+    _, b = cluster.service("web").pods
+    assert [peer.hostname for peer in b.peers("web", include_self=False)] == others
