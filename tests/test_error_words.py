@@ -4,6 +4,7 @@ Here as the source has it; `conftest.py` looks at each message that any test com
 """
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,13 @@ def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in ERRORS:
             yield node.lineno, "".join(parts(node.args[0]))
+
+
+def hints(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Each hint that the module writes down where it makes an error."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == "hint":
+            yield node.value.lineno, "".join(parts(node.value))
 
 
 def parts(node: ast.expr) -> Iterator[str]:
@@ -52,3 +60,10 @@ def test_what_happened_is_said_in_few_words(module: str) -> None:
         if len(text.split()) > MOST_WORDS
     ]
     assert not wordy, "\n".join(wordy)
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if "._cli" not in name])
+def test_a_hint_is_a_sentence_or_ends_with_a_command(module: str) -> None:
+    whole = re.compile(r"<value>|([A-Z]|\w+=|<value>).*([.?]|<value>[^.]*)", re.DOTALL)
+    found = [hint for hint in hints(modules()[module].tree) if not whole.fullmatch(hint[1])]
+    assert not found

@@ -148,7 +148,7 @@ def empty(wanted: Wanted, answers: Iterable[Answer]) -> Empty:
             f"no endpoints of {service}: DNS says {said}",
             hint=f"See {endpointslices(service)}: if pods are listed there as not ready, look at "
             f"their readiness probe; if they must find one another before they are ready, set "
-            f"publishNotReadyAddresses: true on the Service",
+            f"publishNotReadyAddresses: true on the Service.",
         ),
     )
 
@@ -223,7 +223,7 @@ def virtual(wanted: Wanted, address: str) -> Wrong:
             f"{wanted.service} is a ClusterIP Service: DNS gives its virtual IP ({address}) and no "
             f"pods",
             hint="Set clusterIP: None; since it cannot be changed in place, make a second Service "
-            "with the same selector",
+            "with the same selector.",
         )
     )
 
@@ -234,7 +234,7 @@ def external(wanted: Wanted, alias: str) -> Wrong:
         NotHeadless(
             f"{wanted.service} is an ExternalName Service: an alias of {alias}, with no pods of "
             f"its own",
-            hint="Look up that name, or make a headless Service (clusterIP: None) with a selector",
+            hint="Look up that name, or make a headless Service (clusterIP: None) with a selector.",
         )
     )
 
@@ -248,7 +248,7 @@ def no_such_port(wanted: Wanted, numbers: Iterable[int]) -> Wrong:
             f"{service} has pods, but no port named {wanted.port!r} over "
             f"{wanted.protocol.upper()}; the port numbers that DNS shows: {seen}",
             hint=f"Compare with {endpointslices(service)} -o yaml; for a number give port= as an "
-            f"int; if the port is new, caches may differ for some seconds",
+            f"int; if the port is new, caches may differ for some seconds.",
         )
     )
 
@@ -299,7 +299,7 @@ def no_srv(wanted: Wanted, reply: Reply) -> LookupFailed:
         wanted,
         f"SRV at {wanted.name} is not available ({said}), although A or AAAA is; only {how} "
         f"works without it",
-        f"Give {how} if no pod has a host name, or let the DNS proxy or policy in between pass SRV",
+        f"Give {how} if no pod has a host name, or allow SRV in the DNS proxy or policy between.",
         said=reply,
     )
 
@@ -310,7 +310,7 @@ def contradiction(wanted: Wanted, question: Question) -> LookupFailed:
         f"DNS contradicts itself: it lists pods of {wanted.service}, and {question} says that "
         f"there are none",
         name=question.name,
-        hint="Caches that differ agree again after some seconds",
+        hint="Caches that differ agree again after some seconds.",
     )
 
 
@@ -321,7 +321,7 @@ def no_name(wanted: Wanted, address: str) -> LookupFailed:
         f"{address} is a pod of {wanted.service}, but neither PTR nor "
         f"{dashed_name(wanted, address)} names it",
         "It may just have left; if this stays, give the Service a port, so that SRV records name "
-        "its pods",
+        "its pods.",
     )
 
 
@@ -350,7 +350,7 @@ def family_failed(wanted: Wanted, rdtype: Type, seconds: float, reply: Reply) ->
         wanted,
         f"{rdtype.name} at {wanted.name} has failed for {seconds:.0f} s "
         f"({reply.rcode or 'no answer'}): its last addresses are kept",
-        "If that family has no addresses any more, ask for the other one alone (family=)",
+        "If that family has no addresses any more, ask for the other one alone (family=).",
         said=reply,
     )
 

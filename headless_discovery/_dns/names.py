@@ -83,7 +83,7 @@ class ServiceName:
                 raise ConfigurationError(
                     f"service={text!r} is not a Service's name",
                     hint="It may be 'svc', 'svc.namespace', 'svc.namespace.svc' or "
-                    "'svc.namespace.svc.cluster.local'",
+                    "'svc.namespace.svc.cluster.local'.",
                 )
         said_namespace = _said_once("namespace", said_namespace, namespace, text)
         said_domain = _said_once("cluster_domain", said_domain, cluster_domain, text)
@@ -141,7 +141,7 @@ def _found_namespace(text: str, surroundings: Surroundings) -> str:
         raise ConfigurationError(
             f"no namespace for service={text!r}: $POD_NAMESPACE, {NAMESPACE_FILE} and the search "
             f"list of resolv.conf name none",
-            hint=f"Give namespace=..., write '{text}.<namespace>', or set $POD_NAMESPACE",
+            hint=f"Give namespace=..., write '{text}.<namespace>', or set $POD_NAMESPACE.",
         )
     return found.lower()
 

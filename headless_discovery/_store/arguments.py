@@ -136,7 +136,7 @@ def service_arguments(
     if _one_of("records", records, RECORDS) == "address" and isinstance(port, str):
         raise ConfigurationError(
             f'records="address" queries no SRV records, which have the number of {port=}',
-            hint="give the port's number, or leave records out",
+            hint="Give the port's number, or leave records out.",
         )
     if resolver is None:
         resolver = Resolver() if slices is None else slices.resolver()
@@ -145,7 +145,7 @@ def service_arguments(
     if zone == "auto" and not (zone := surroundings.environ.get("POD_ZONE")):
         raise ConfigurationError(
             'zone="auto" reads $POD_ZONE, which is not set',
-            hint="set it by the downward API, or give the zone's name",
+            hint="Set it by the downward API, or give the zone's name.",
         )
     target = Target(
         wanted=Wanted(
@@ -206,7 +206,7 @@ def _checked_source(
     if source == "dns":
         if zone is not None:
             raise ConfigurationError(
-                'zone needs source="api" or "auto": by DNS no pod\'s zone is known'
+                'zone needs source="api" or "auto": DNS does not know the zones of pods'
             )
         return "dns", None
     # A bare `import headless_discovery` does without all of it.

@@ -200,7 +200,7 @@ class Readiness:
         if snapshot.state not in (State.LIVE, State.EMPTY):
             said = said or "No lookup was completed in that time. "
             error = snapshot.error
-            return said + ((error and error.hint) or "Check the DNS of the cluster")
+            return said + ((error and error.hint) or "Check the DNS of the cluster.")
         if not self.sees_self(view):
             return (
                 f"{said}Check that the Service selects this pod, and self_address or $POD_IP; and "
@@ -213,11 +213,11 @@ class Readiness:
             )
         return (
             f"{said}The set changed, or no later answer has confirmed it: a DNS cache gives the "
-            "same copy until its TTL is over (usually 30 s in CoreDNS), so wait for longer"
+            "same copy until its TTL is over (usually 30 s in CoreDNS), so wait for longer."
         )
 
 
 _DEADLOCK = (
     "DNS does not list pods that are not ready, so pods that wait for one another never become "
-    "ready (readiness deadlock): set publishNotReadyAddresses: true on the Service"
+    "ready (readiness deadlock): set publishNotReadyAddresses: true on the Service."
 )

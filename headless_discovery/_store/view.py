@@ -28,7 +28,7 @@ from .arguments import Target
 
 _TELL_SELF = (
     "Set $POD_IP and $POD_NAME by the downward API, or give self_address (with the port, if pods "
-    "share it) or self_name"
+    "share it) or self_name."
 )
 
 
