@@ -78,7 +78,7 @@ class World:
         steps = exchange(going, SERVICE, self.plan, self.learnt, lambda: self.now)
         arriving: list[tuple[float, int, Event]] = []
         order = itertools.count()
-        open_sockets: set[int] = set()
+        open_sockets: set[Send] = set()
         try:
             step = next(steps)
             while True:
@@ -100,22 +100,21 @@ class World:
                         events.append(arriving.pop(0)[2])
                 else:
                     self.now = max(self.now, step.until)
-                for number, what in events:
+                for sent, what in events:
                     if isinstance(what, OSError):
-                        open_sockets.discard(number)
+                        open_sockets.discard(sent)
                 step = steps.send(events)
         except StopIteration as done:
             result: _T = done.value
             return result
 
-    def _check(self, step: Step, open_sockets: set[int]) -> None:
-        numbers = [send.number for send in step.sends]
-        assert len(set(numbers)) == len(numbers)
-        assert not open_sockets.intersection(numbers), "each message has a socket of its own"
+    def _check(self, step: Step, open_sockets: set[Send]) -> None:
+        assert len(set(step.sends)) == len(step.sends)
+        assert open_sockets.isdisjoint(step.sends), "each message has a socket of its own"
         open_sockets.difference_update(step.closes)
-        open_sockets.update(numbers)
+        open_sockets.update(step.sends)
         self.most_open = max(self.most_open, len(open_sockets))
-        self.most_sent = max(self.most_sent, len(numbers))
+        self.most_sent = max(self.most_sent, len(step.sends))
 
 
 def _told(send: Send) -> str:
@@ -131,12 +130,12 @@ def _event(send: Send, does: Does) -> tuple[float, Event] | None:
     if does is None:
         return None
     if isinstance(does, str):
-        return 0.0, (send.number, None)
+        return 0.0, (send, None)
     if isinstance(does, OSError):
-        return 0.0, (send.number, does)
+        return 0.0, (send, does)
     if isinstance(does, Later):
-        return does.seconds, (send.number, does.said(send.wire))
-    return 0.0, (send.number, does(send.wire))
+        return does.seconds, (send, does.said(send.wire))
+    return 0.0, (send, does(send.wire))
 
 
 def script(*does: Does) -> Handler:

@@ -139,36 +139,33 @@ class _Asker:
             Probe(question, way.server, way.tcp, None, 0, patience, silence, edns is not None)
             for (question, way), edns in zip(asks, offered, strict=True)
         ]
-        wires: dict[int, bytes] = {}
+        waiting: dict[Send, tuple[int, int | None]] = {}  # which question, and with what EDNS
 
-        def send(number: int, edns: int | None) -> Send:
-            question, way = asks[number % len(asks)]
-            wires[number] = query(question.name, question.rdtype, edns=edns)
-            return Send(number, wires[number], way.server, way.tcp)
+        def send(which: int, edns: int | None) -> Send:
+            question, way = asks[which]
+            sent = Send(query(question.name, question.rdtype, edns=edns), way.server, way.tcp)
+            waiting[sent] = which, edns
+            return sent
 
-        missing = len(asks)
-        sends = list(map(send, range(missing), offered))
-        while missing and self._clock.now() < began + patience:
+        sends = list(map(send, range(len(asks)), offered))
+        while waiting and self._clock.now() < began + patience:
             events = yield Step(began + patience, sends)
             sends = []
-            for number, came in events:
-                wire, which = wires.get(number), number % len(asks)
-                if wire is None or came is None or not _is_for(wire, came):
+            for sent, came in events:
+                if sent not in waiting or came is None or not _is_for(sent.wire, came):
                     continue
-                del wires[number]
+                which, edns = waiting.pop(sent)
                 answer, reason = _read(came)
-                again = number >= len(asks)
-                if answer and answer.rcode in KNOWS_NO_EDNS and offered[which] and not again:
-                    sends.append(send(number + len(asks), None))
+                if answer and answer.rcode in KNOWS_NO_EDNS and edns:
+                    sends.append(send(which, None))
                     continue
-                missing -= 1
                 probes[which] = attrs.evolve(
                     probes[which],
                     answer=answer,
                     size=len(came) if isinstance(came, bytes) else 0,
                     seconds=self._clock.now() - began,
                     reason=reason,
-                    edns=offered[which] is not None and not again,
+                    edns=edns is not None,
                 )
         return probes
 

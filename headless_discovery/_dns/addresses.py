@@ -1,6 +1,7 @@
 """A and AAAA: which addresses are listed, what an empty answer means, SRV targets without glue."""
 
 import itertools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -33,6 +34,9 @@ _FLOOR = 5
 _DENIED = 60
 """Seconds after which the family that an SRV target lacks is queried again."""
 
+_ADDRESSES = operator.attrgetter("addresses")
+_ALIAS = operator.attrgetter("alias")
+
 Came = Listed | Answer | Outcome
 
 
@@ -52,8 +56,7 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     replies = yield [*questions, *to_check.values()]
     doubtful = checked(look, to_check, replies[len(questions) :]) if to_check else ()
     families: Mapping[Type, Reply] = dict(zip(wanted.types, replies, strict=False))
-    for rdtype, reply in families.items():
-        look.learn(rdtype, reply)
+    look.learn(families)
     if beside:
         said = replies[len(wanted.types)]
         meaning.learn_services(look, said)
@@ -61,13 +64,13 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
             memory.too_large = None  # it fits again
             return said
     answers = [reply for reply in families.values() if isinstance(reply, Answer)]
-    if any(answer.alias is not None for answer in answers):
+    if any(map(_ALIAS, answers)):
         if said is None:
             [said] = yield [Question(wanted.below, Type.SRV)]
         families = _no_alias(wanted, families, said)
         answers = [reply for reply in families.values() if isinstance(reply, Answer)]
     meaning.check_whole(questions, families.values())
-    if not any(answer.addresses for answer in answers):
+    if not any(map(_ADDRESSES, answers)):
         return (yield from _nobody(look, families, said))
     services = said if isinstance(said, Answer) and not said.negative else None
     rest = _from_addresses(look, families, services, doubtful)
@@ -96,13 +99,12 @@ def _from_addresses(
     look: Look, families: Mapping[Type, Reply], services: Answer | None, doubtful: Sequence[str]
 ) -> Asking[Came]:
     wanted, memory = look.wanted, look.memory
-    ttl, error = _take_in(look, families)
-    stale = _are_stale(families.values())
+    ttl, stale, error = _take_in(look, families)
     listed = {rdtype: memory.addresses.get(rdtype, ()) for rdtype in wanted.types}
     basis: tuple[object, ...] = tuple(listed.values())
     if services is not None:
         basis += (services.services, services.glue)
-    if list(map(id, basis)) == list(map(id, memory.made.basis)) and not doubtful:
+    if memory.made.came_of(basis) and not doubtful:
         return Found(memory.made.endpoints, ttl, error=error, stale=stale)
     everything = itertools.chain.from_iterable(listed.values())
     if left_out := impossible("\n".join(["", *everything, ""])):
@@ -120,8 +122,8 @@ def _from_addresses(
     members: Members = {}
     dashed = None
     if wanted.records == "address":
-        yield from check_lone(look, listed)
-        dashed = _dashed(wanted, listed)
+        yield from check_lone(look, listed.values())
+        dashed = _dashed(wanted, list(listed.values()))
     else:
         names = yield from learn_names(look, published, services, doubtful)
         if len(published) > AT_ONCE:
@@ -150,15 +152,15 @@ def _by_name(published: Sequence[str], names: Mapping[str, Names]) -> Members:
 
 
 def _dashed(
-    wanted: Wanted, listed: Mapping[Type, Sequence[str]]
+    wanted: Wanted, listed: Sequence[Sequence[str]]
 ) -> tuple[Sequence[str], Iterable[Names]]:
     """Pods of which each address is one, by its dashed name; of one family if one is preferred."""
     if wanted.family.startswith("prefer"):
-        ours, others = listed.values()
-        listed = {Type.A: ours if 2 * len(ours) >= len(others) else others}
-    addresses = sorted(itertools.chain.from_iterable(listed.values()))
+        ours, others = listed
+        listed = [ours if 2 * len(ours) >= len(others) else others]
+    addresses = sorted(itertools.chain.from_iterable(listed))
     names = all_dashed(addresses, below=f".{wanted.below}")
-    if any(each and ":" in each[0] for each in listed.values()):
+    if any(":" in each[0] for each in listed if each):
         pods = dict(zip(names, zip(addresses), strict=True))
         names = sorted(pods)
         return names, map(pods.__getitem__, names)
@@ -166,17 +168,17 @@ def _dashed(
     return names, zip(addresses)
 
 
-def _are_stale(replies: Iterable[Reply]) -> bool:
-    """Whether one of the answers is marked as stale."""
-    return any(isinstance(reply, Answer) and reply.stale for reply in replies)
+def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, bool, LookupFailed | None]:
+    """Takes the addresses of all queried families.
 
-
-def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, LookupFailed | None]:
-    """Takes the addresses of all queried families; the smallest TTL, and what is too old."""
+    Returns:
+        The smallest TTL, whether an answer calls itself stale, and what is too old.
+    """
     wanted, memory, now = look.wanted, look.memory, look.now
     ttls: list[int] = []
-    error: LookupFailed | None = None
+    stale, error = False, None
     for rdtype, reply in families.items():
+        stale = stale or (isinstance(reply, Answer) and reply.stale)
         # NXDOMAIN beside another family's addresses has no meaning.
         if isinstance(reply, Answer) and (reply.addresses or not reply.no_such_name):
             memory.addresses[rdtype] = reply.addresses
@@ -193,7 +195,7 @@ def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, LookupF
                 error = meaning.family_failed(wanted, rdtype, age, reply)
         elif isinstance(reply, LookupFailed) and wanted.needed is rdtype:
             raise StopError(Unknown(reply))
-    return min(ttls), error
+    return min(ttls), stale, error
 
 
 # No addresses, and what that means.
@@ -354,7 +356,8 @@ def ask_targets(
     for each in holding:
         memory.listed[family_of(each.addresses[0])] = now
     remaining = max(0, min((each.expires - now for each in holding), default=0))
-    return members, remaining, error, _are_stale(replies)
+    stale = any(isinstance(reply, Answer) and reply.stale for reply in replies)
+    return members, remaining, error, stale
 
 
 def _told(wanted: Wanted, answer: Answer, now: float) -> Told:

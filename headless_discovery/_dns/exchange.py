@@ -141,15 +141,12 @@ _NEEDED = operator.attrgetter("needed")
 
 
 @attrs.define(eq=False)
-class _Try:
+class _Try(Send):
     """One message of a question."""
 
     talk: _Talk
-    number: int
     known: _Known
     edns: int | None
-    tcp: bool
-    wire: bytes
     began: float
     instead: NoReply | None
     """The failure of another transport, after which this one is tried."""
@@ -203,11 +200,10 @@ class _Exchange:
         self._now = now
         self._time = now()
         self._deadline = self._time + plan.lifetime
-        self._tries = 0
-        self._open: dict[int, _Try] = {}
+        self._open: dict[Send, _Try] = {}
         self._timers: deque[_Try] = deque()  # all have equally long: the first is over first
         self._sends: list[Send] = []
-        self._closes: list[int] = []
+        self._closes: list[Send] = []
         self._waiting: deque[_Talk] = deque()
         self._going: dict[_Talk, None] = {}
         self._truncated: list[_Talk] = []  # those with no complete answer
@@ -255,8 +251,8 @@ class _Exchange:
                 yield from self._take_in(events)
 
     def _take_in(self, events: Sequence[Event]) -> Steps[None]:
-        for number, came in events:
-            one = self._open.get(number)
+        for sent, came in events:
+            one = self._open.get(sent)
             if one is None:
                 continue
             if came is None:
@@ -294,7 +290,7 @@ class _Exchange:
             for talk in self._unsettled():
                 if talk.limit <= time:
                     for one in talk.tries:
-                        if one.number in self._open:
+                        if one in self._open:
                             one.known.silent_to[talk.question.rdtype] = time + _REMEMBERED
                     self._give_up(talk, NOT_WAITED_FOR)
         while timers and (timers[0].over or timers[0].began + self._plan.timeout <= time):
@@ -348,13 +344,11 @@ class _Exchange:
         completes: bool = False,
     ) -> None:
         wire = query(talk.question.name, talk.question.rdtype, edns=edns)
-        number = self._tries
-        self._tries += 1
-        one = _Try(talk, number, known, edns, tcp, wire, self._time, instead, completes)
+        one = _Try(wire, known.server, tcp, talk, known, edns, self._time, instead, completes)
         talk.tries.append(one)
         self._timers.append(one)
-        self._open[number] = one
-        self._sends.append(Send(number, wire, known.server, tcp))
+        self._open[one] = one
+        self._sends.append(one)
         if tcp:
             self._learnt.tcp += 1
         else:
@@ -362,8 +356,8 @@ class _Exchange:
 
     def _close(self, one: _Try) -> None:
         one.over = True
-        if self._open.pop(one.number, None) is not None:
-            self._closes.append(one.number)
+        if self._open.pop(one, None) is not None:
+            self._closes.append(one)
 
     # Replies.
 
@@ -380,7 +374,9 @@ class _Exchange:
             self._failed(one, said if isinstance(said, NoReply) else NoReply.refusal(said.rcode))
             return
         known.note_answer(one, self._time)
-        if said.server is not known.server:
+        if said.server is None:
+            said.server = known.server
+        elif said.server is not known.server:  # what is known by another's answer
             said = attrs.evolve(said, server=known.server)
         if said.negative and self._is_doubtful(said, talk.question):
             talk.held.append(said)
@@ -421,7 +417,7 @@ class _Exchange:
         talk.reply = reply
         self._going.pop(talk, None)
         for one in talk.tries:
-            if one.number in self._open:
+            if one in self._open:
                 self._close(one)
         talk.tries.clear()
         if talk.needed:

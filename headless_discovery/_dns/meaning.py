@@ -193,7 +193,7 @@ def _failed(
 def learn_services(look: Look, reply: Reply) -> None:
     """Raises `StopError` for an SRV answer that is not about this Service's pods."""
     wanted, memory = look.wanted, look.memory
-    look.learn(Type.SRV, reply)
+    look.learn({Type.SRV: reply})
     memory.srv_failed = not isinstance(reply, Answer)
     if not isinstance(reply, Answer):
         return

@@ -4,7 +4,7 @@ An address is not a name. A name ends when its address left, and the others are 
 since an address can come back as another pod. A check that fails changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -270,7 +270,7 @@ def _from_glue(services: Answer | None) -> Mapping[str, list[str]]:
     return names
 
 
-def check_lone(look: Look, listed: Mapping[Type, Collection[str]]) -> Asking[None]:
+def check_lone(look: Look, listed: Iterable[Sequence[str]]) -> Asking[None]:
     """``records="address"``: the caller promises that no pod has a host name.
 
     Whether the Service is headless at all shows only where a family has one address: a virtual
@@ -278,8 +278,9 @@ def check_lone(look: Look, listed: Mapping[Type, Collection[str]]) -> Asking[Non
     names at all, so it is one only if SRV or PTR names the Service itself.
     """
     wanted, memory = look.wanted, look.memory
-    lone = [next(iter(each)) for each in listed.values() if len(each) == 1]
-    lone = [address for address in lone if address not in memory.names]
+    lone = [each[0] for each in listed if len(each) == 1 and each[0] not in memory.names]
+    if not lone:
+        return
     told = yield from _ask(look, lone, dashed=True)
     if told.failures:
         raise StopError(Unknown(next(iter(told.failures.values()))))

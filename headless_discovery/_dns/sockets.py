@@ -32,7 +32,7 @@ def run(steps: Steps[_T], clock: Clock, stop: Callable[[], bool], until: float =
     Raises:
         GaveUp: ``stop``, which is called from time to time, became true, or ``until`` is over.
     """
-    sockets = Sockets(select.poll if hasattr(select, "poll") else Select)
+    sockets = Sockets(getattr(select, "poll", Select))
     try:
         step = next(steps)
         while True:
@@ -80,7 +80,7 @@ class Sockets:
     """The sockets of one lookup, none of which blocks."""
 
     def __init__(self, poller: Callable[[], Poller]) -> None:
-        self._open: dict[int, _Open] = {}
+        self._open: dict[Send, _Open] = {}
         self._by_descriptor: dict[int, _Open] = {}
         self._sent: list[Event] = []
         self._new_poller = poller
@@ -89,20 +89,20 @@ class Sockets:
 
     def close(self) -> None:
         """Leaves none open."""
-        for number in tuple(self._open):
-            self._close(number)
+        for one in self._open.values():
+            one.opened.close()
 
     def do(self, step: Step) -> list[Event]:
         """Closes and sends; returns what failed at once."""
-        for number in step.closes:
-            self._close(number)
+        for sent in step.closes:
+            self._close(sent)
         failed: list[Event] = []
         for send in step.sends:
             try:
                 self._send(send)
             except OSError as error:
-                self._close(send.number)
-                failed.append((send.number, error))
+                self._close(send)
+                failed.append((send, error))
         return failed
 
     def wait(self, seconds: float) -> list[Event]:
@@ -127,9 +127,8 @@ class Sockets:
         # connected: others' datagrams are not seen.
         server = send.server
         kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
-        one = _Open(send.number, socket.socket(_family(server), kind))
-        self._open[send.number] = one
-        opened = one.opened
+        opened = socket.socket(_family(server), kind)
+        self._open[send] = one = _Open(send, opened)
         opened.setblocking(False)
         to = with_zone(server) if "%" in server.address else (server.address, server.port)
         if send.tcp:
@@ -156,18 +155,18 @@ class Sockets:
                 if one.unsent or self.poller is None:
                     return None
                 self.poller.modify(opened.fileno(), _READABLE)
-                self._sent.append((one.number, None))  # reported with the next event or timeout
+                self._sent.append((one.send, None))  # reported with the next event or timeout
                 return None
             came = opened.recv(65535) if one.stream is None else one.stream.message(opened)
         except BlockingIOError:
             return None
         except OSError as error:
-            self._close(one.number)
-            return one.number, error
-        return None if came is None else (one.number, came)
+            self._close(one.send)
+            return one.send, error
+        return None if came is None else (one.send, came)
 
-    def _close(self, number: int) -> None:
-        one = self._open.pop(number, None)
+    def _close(self, send: Send) -> None:
+        one = self._open.pop(send, None)
         if one is not None:
             descriptor = one.opened.fileno()
             if self._by_descriptor.pop(descriptor, None) is not None and self.poller is not None:
@@ -236,7 +235,7 @@ class _Stream:
 class _Open:
     """A socket, and what is being sent or received on it."""
 
-    number: int
+    send: Send
     opened: socket.socket
     unsent: bytes = b""
     stream: _Stream | None = None

@@ -53,18 +53,18 @@ class Plan(NamedTuple):
     tcp_first: bool = False
 
 
-class Send(NamedTuple):
-    """One message to send, from a new socket that is known by its number."""
+@attrs.define(eq=False)
+class Send:
+    """One message to send, from a new socket that is known by this object."""
 
-    number: int
     wire: bytes
     server: Server
-    tcp: bool = False
+    tcp: bool
 
 
-Event = tuple[int, bytes | OSError | None]
-"""A socket's number, and what became of it: a message came; it failed, and is closed; or
-(``None``) all of a message has been sent over TCP."""
+Event = tuple[Send, bytes | OSError | None]
+"""What was sent, and what became of its socket: a message came; it failed, and is closed; or
+(``None``) all of the message has been sent over TCP."""
 
 
 class Step(NamedTuple):
@@ -73,8 +73,8 @@ class Step(NamedTuple):
     until: float = -math.inf
     """Wait for an event until then at most; if that has passed: yield to other tasks."""
     sends: Sequence[Send] = ()
-    closes: Sequence[int] = ()
-    """The numbers of sockets that are needed no longer; those that failed are closed already."""
+    closes: Sequence[Send] = ()
+    """Those whose sockets are needed no longer; the ones that failed are closed already."""
     work: Callable[[], None] | None = None
     """To be called first, in a thread where an event loop runs: it may take some 50 ms."""
 

@@ -1,6 +1,8 @@
 """What a lookup starts from: what the caller wants, and what the lookups before it left."""
 
 import enum
+import math
+import operator
 import random
 import re
 import socket  # for inet_pton alone
@@ -109,6 +111,10 @@ class Made(NamedTuple):
     """Empty: not from these alone, or that is not sure any more."""
     endpoints: tuple[Endpoint, ...] = ()
 
+    def came_of(self, basis: tuple[object, ...]) -> bool:
+        """Whether it was made from these very values."""
+        return len(basis) == len(self.basis) and all(map(operator.is_, basis, self.basis))
+
 
 class Listed(NamedTuple):
     """Who is listed, before endpoints are made of it."""
@@ -156,11 +162,11 @@ class Memory:
     """The addresses of SRV targets without glue."""
     too_large: int | None = None
     """How many addresses there were when SRV did not fit; 0 until they are counted."""
-    served: float = float("-inf")
+    served: float = -math.inf
     """When SRV last listed pods."""
     srv_failed: bool = False
     """The last SRV query failed, so addresses are queried together with the next one."""
-    no_srv_until: float = float("-inf")
+    no_srv_until: float = -math.inf
     """The server does not support SRV, and is not queried for it until then."""
     no_ptr: bool = False
     """The last PTR queries had no reply, so dashed names are queried together with them."""
@@ -194,8 +200,7 @@ class Memory:
 
     def keep_names_of(self, published: Collection[str]) -> None:
         """A name ends when its address left."""
-        listed = frozenset(published)
-        for address in self.names.keys() - listed:
+        for address in self.names.keys() - published if self.names else ():
             del self.names[address]
             self.origins.pop(address, None)
 
@@ -238,10 +243,11 @@ class Look(NamedTuple):
         """One about the pods of the port, which knows its last answer."""
         return Question(self.wanted.name, rdtype, tcp, self.memory.answers.get(rdtype), needed)
 
-    def learn(self, rdtype: Type, reply: Reply) -> None:
-        """Keeps the answer to such a question for the next one."""
-        if isinstance(reply, Answer) and reply.records is not None:
-            self.memory.answers[rdtype] = reply
+    def learn(self, replies: Mapping[Type, Reply]) -> None:
+        """Keeps the answers to such questions for the next ones."""
+        for rdtype, reply in replies.items():
+            if isinstance(reply, Answer) and reply.records is not None:
+                self.memory.answers[rdtype] = reply
 
     def matters(self, rdtype: Type) -> bool:
         """Whether a family is requested alone, preferred, or equal to the other."""
@@ -249,9 +255,7 @@ class Look(NamedTuple):
 
     def needs(self, rdtype: Type) -> bool:
         """Whether its addresses must be had: it matters, or had some lately."""
-        return (
-            self.matters(rdtype) or self.now - self.memory.listed.get(rdtype, float("-inf")) <= KEPT
-        )
+        return self.matters(rdtype) or self.now - self.memory.listed.get(rdtype, -math.inf) <= KEPT
 
     @property
     def asks_srv_beside(self) -> bool:
@@ -264,7 +268,7 @@ class Look(NamedTuple):
     def can_do_without_srv(self) -> bool:
         """Whether the port's number is given, or SRV never had one (and lists no pods any more)."""
         if self.wanted.port is None:
-            return self.memory.served == float("-inf")
+            return self.memory.served == -math.inf
         return isinstance(self.wanted.port, int) and self.now - self.memory.served > KEPT
 
 

@@ -54,6 +54,8 @@ from .._endpoint import (
     Outcome,
     Snapshot,
     State,
+    Unknown,
+    Wrong,
     by_identity,
     change_of,
     identity_of,
@@ -160,7 +162,7 @@ class Membership:
     def __init__(self, policy: Policy, rng: random.Random, source: Source = "dns") -> None:
         self.snapshot = Snapshot(source=source)
         self._source = source
-        self.due: float = float("-inf")
+        self.due: float = -math.inf
         """When the next lookup is due."""
         self.error: DiscoveryError | None = None
         """Why nothing is known, while nothing is."""
@@ -168,8 +170,8 @@ class Membership:
         """The answers up to the last one, if it had members."""
         self._policy = policy
         self._rng = rng
-        self._not_before = float("-inf")  # the end of backoff
-        self._last_end = float("-inf")  # of the last lookup
+        self._not_before = -math.inf  # the end of backoff
+        self._last_end = -math.inf  # of the last lookup
         self._failures = 0
         self._lookups = 0
         self._published: tuple[Endpoint, ...] | None = None  # the last answer, if it had members
@@ -177,7 +179,7 @@ class Membership:
         self._appeared: Mapping[tuple[str, str], Mapping[str, float]] = {}  # when each address did
         self._several: Mapping[tuple[str, str], _Several] = {}  # of names with several addresses
         self._grace: _Grace | None = None
-        self._confirmed_at = float("-inf")  # when the set was last confirmed
+        self._confirmed_at = -math.inf  # when the set was last confirmed
 
     def after(
         self, outcome: Outcome, asked_at: float, now: float, source: Source
@@ -228,22 +230,14 @@ class Membership:
         """Applies the outcome of a lookup; returns the change, if there is one."""
         self._last_end = now
         self._lookups += 1
-        match outcome:
-            case Found():
-                self._answered()
-                heard = Heard(asked_at, now, outcome.ttl, outcome.stale, outcome.authoritative)
-                return self._found(outcome, heard, now)
-            case Empty():
-                self._answered()
-                return self._empty(outcome, Heard(asked_at, now, outcome.ttl, outcome.stale), now)
-            case _:
-                self._failed(outcome.error, now)
-                return None
-
-    def _answered(self) -> None:
-        self._failures = 0
-        self._not_before = float("-inf")
-        self.error = None
+        if isinstance(outcome, (Unknown, Wrong)):
+            self._failed(outcome.error, now)
+            return None
+        self._failures, self._not_before, self.error = 0, -math.inf, None
+        if isinstance(outcome, Empty):
+            return self._empty(outcome, Heard(asked_at, now, outcome.ttl, outcome.stale), now)
+        heard = Heard(asked_at, now, outcome.ttl, outcome.stale, outcome.authoritative)
+        return self._found(outcome, heard, now)
 
     def _failed(self, error: DiscoveryError, now: float) -> None:
         policy = self._policy
@@ -380,7 +374,7 @@ class Membership:
         That is a pod that came back with another address while its old one is still listed.
         """
         listed = endpoint.addresses
-        known = dict.fromkeys(before.addresses if before is not None else (), float("-inf"))
+        known = dict.fromkeys(before.addresses if before is not None else (), -math.inf)
         known.update(self._appeared.get(endpoint.identity, {}))
         appeared = {address: known.get(address, at) for address in listed}
         self._appeared = {**self._appeared, endpoint.identity: appeared}

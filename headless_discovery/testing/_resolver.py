@@ -101,10 +101,9 @@ class FakeResolver(Resolver):
                 if step.work is not None:
                     step.work()
                 answers = [
-                    (send.number, self._cluster.answer(send.wire, tcp=send.tcp))
-                    for send in step.sends
+                    (send, self._cluster.answer(send.wire, tcp=send.tcp)) for send in step.sends
                 ]
-                events = [(number, wire) for number, wire in answers if wire is not None]
+                events = [(send, wire) for send, wire in answers if wire is not None]
                 if not events and (left := step.until - clock.now()) > 0:
                     yield left
                 step = steps.send(events)
