@@ -99,7 +99,7 @@ class _Talk:
 
     question: Question
     to_ask: list[_Known]
-    needed: bool = False
+    needed: bool
     tries: list["_Try"] = attrs.field(factory=list)
     failed: dict[Server, NoReply] = attrs.field(factory=dict)
     """The most specific failure of each server."""
@@ -198,53 +198,48 @@ class _Exchange:
         self._learnt = learnt
         self._servers = [learnt.of(server) for server in plan.servers]
         self._now = now
-        self._time = now()
-        self._deadline = self._time + plan.lifetime
+        self._deadline = now() + plan.lifetime
         self._open: dict[Send, _Try] = {}
         self._timers: deque[_Try] = deque()  # all have equally long: the first is over first
         self._sends: list[Send] = []
         self._closes: list[Send] = []
-        self._waiting: deque[_Talk] = deque()
         self._going: dict[_Talk, None] = {}
         self._truncated: list[_Talk] = []  # those with no complete answer
-        self._needed = 0  # how many that are needed have no reply yet
-        self._limited = False  # whether any has a limit of its own
         self._doubtful: set[Server] = set()  # those with a negative answer of another zone
-        self._until = self._deadline  # when the next step is due
+        # Of the questions that are asked together:
+        self._time: float
+        self._until: float  # when the next step is due
+        self._limited: bool  # whether any has a limit of its own
+        self._waiting: deque[_Talk]
+        self._needed: int  # how many that are needed have no reply yet
 
     def ask(self, questions: Sequence[Question]) -> Steps[list[Reply]]:
         """Sends questions concurrently; returns the replies in the order of the questions."""
+        self._time, self._until, self._limited = self._now(), self._deadline, False
         talks: list[_Talk] = []
+        needed = any(map(_NEEDED, questions))
         for question in questions:
-            talks.append(_Talk(question, self._servers_for(question)))
+            is_needed = question.needed or not needed
+            talks.append(_Talk(question, self._servers_for(question), is_needed))
             if len(talks) % _MADE_AT_ONCE == 0:
                 yield Step()
-        needed = [talk for talk in talks if talk.question.needed] or talks
-        for talk in needed:
-            talk.needed = True
-        self._needed = len(needed)
+                self._time = self._now()
         # Required questions must not wait for a place that optional ones take.
         self._waiting = deque(sorted(talks, key=_NEEDED, reverse=True))
-        self._time, self._until, self._limited = self._now(), self._deadline, False
+        self._needed = sum(map(_NEEDED, talks))
         while True:
             if self._time >= self._until:
                 self._check_time()
-            room = min(AT_MOST_IN_FLIGHT - len(self._going), _AT_ONCE)
-            while self._waiting and room:
-                talk = self._waiting.popleft()
-                room -= 1
-                if talk.reply is None:
-                    self._going[talk] = None
-                    self._ask_next(talk)
+            if self._waiting:
+                self._begin()
             while self._truncated:
                 yield from self._take_part(self._truncated.pop())
-            if not self._going and not self._waiting:
+            if not (self._going or self._waiting):
                 return [talk.reply for talk in talks if talk.reply is not None]
             self._until = self._wait_until()
             more = self._waiting and len(self._going) < AT_MOST_IN_FLIGHT
-            step = Step(-math.inf if more else self._until, self._sends, self._closes)
-            self._sends, self._closes = [], []
-            events = yield step
+            sends, self._sends, closes, self._closes = self._sends, [], self._closes, []
+            events = yield Step(-math.inf if more else self._until, sends, closes)
             self._time = self._now()
             # After SIGSTOP, an old answer must not be taken for a new one.
             if self._time < self._deadline:
@@ -322,6 +317,14 @@ class _Exchange:
             found.sort(key=lambda known: known.server in self._doubtful)
             found.sort(key=lambda known: known.silent > self._time)
         return found
+
+    def _begin(self) -> None:
+        """Begins with the next questions, as many as may be sent at once."""
+        for _ in range(min(AT_MOST_IN_FLIGHT - len(self._going), _AT_ONCE, len(self._waiting))):
+            talk = self._waiting.popleft()
+            if talk.reply is None:  # else its time is over
+                self._going[talk] = None
+                self._ask_next(talk)
 
     def _ask_next(self, talk: _Talk) -> None:
         """Queries the next server, or ends the question if none is left and no reply is pending."""

@@ -270,7 +270,7 @@ class Membership:
             State.LIVE if found.error is None else State.STALE,
             endpoints=_merged(members, departing) if departing else members,
             departing=departing,
-            ttl=_finite(found.ttl),
+            ttl=found.ttl,
             now=now,
             error=found.error,
         )
@@ -421,7 +421,7 @@ class Membership:
         self._missing, self._appeared = {}, {}
         self._published = None
         self._grace = None
-        changed = self._show(State.EMPTY, ttl=_finite(empty.ttl), now=now, error=empty.error)
+        changed = self._show(State.EMPTY, ttl=empty.ttl, now=now, error=empty.error)
         return change_of(before.endpoints, (), self.snapshot) if changed else None
 
     def _believes_copies(self, asked: Heard) -> bool:
@@ -460,7 +460,7 @@ class Membership:
             source=self._source,
             reason=None if error is None else str(error),
             error=error,
-            ttl=ttl,
+            ttl=None if ttl == math.inf else ttl,  # a source that pushes changes has none
             answered_at=now,
             generation=before.generation + changed,
         )
@@ -480,8 +480,3 @@ class Membership:
 
 def _merged(*parts: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     return tuple(sorted(itertools.chain(*parts), key=identity_of))
-
-
-def _finite(ttl: float) -> float | None:
-    """A TTL as it is shown: a source that pushes changes has none."""
-    return ttl if ttl < math.inf else None

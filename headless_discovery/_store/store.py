@@ -78,6 +78,8 @@ class Store:
     def __init__(self, selecting: Selecting, target: Target | None) -> None:
         self.selecting = selecting
         self.target = target
+        self.include_self = target is None or target.include_self
+        """Whether this pod is shown."""
         if target is not None:  # a fixed list needs no lookup
             self.resolver = target.resolver
         self.clock = selecting.clock
@@ -125,11 +127,6 @@ class Store:
     def known(self) -> bool:
         """Whether anything is known about the Service."""
         return self.view.snapshot.state is not State.PENDING
-
-    @property
-    def include_self(self) -> bool:
-        """Whether this pod is shown."""
-        return self.target is None or self.target.include_self
 
     def named(self, name: str, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """The endpoint with that full name or host name."""
