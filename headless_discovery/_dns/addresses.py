@@ -104,7 +104,7 @@ def _from_addresses(
     basis: tuple[object, ...] = tuple(listed.values())
     if services is not None:
         basis += (services.services, services.glue)
-    if memory.made.came_of(basis) and not doubtful:
+    if list(map(id, basis)) == list(map(id, memory.made.basis)) and not doubtful:
         return Found(memory.made.endpoints, ttl, error=error, stale=stale)
     everything = itertools.chain.from_iterable(listed.values())
     if left_out := impossible("\n".join(["", *everything, ""])):

@@ -2,7 +2,6 @@
 
 import enum
 import math
-import operator
 import random
 import re
 import socket  # for inet_pton alone
@@ -110,10 +109,6 @@ class Made(NamedTuple):
     basis: tuple[object, ...] = ()
     """Empty: not from these alone, or that is not sure any more."""
     endpoints: tuple[Endpoint, ...] = ()
-
-    def came_of(self, basis: tuple[object, ...]) -> bool:
-        """Whether it was made from these very values."""
-        return len(basis) == len(self.basis) and all(map(operator.is_, basis, self.basis))
 
 
 class Listed(NamedTuple):
