@@ -13,8 +13,7 @@ import dns.rrset
 from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 
-from headless_discovery._dns.message import NEGATIVE_TTL, Answer, MalformedReplyError, Type
-from headless_discovery._dns.read import parse, read, scan
+from tests.lookups import NEGATIVE_TTL, Answer, MalformedReplyError, Type, parse, read, scan
 
 _ADDRESS = (RdataType.A, RdataType.AAAA)
 _STALE = (dns.edns.EDECode.STALE_ANSWER, dns.edns.EDECode.STALE_NXDOMAIN_ANSWER)

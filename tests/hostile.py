@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from dns.rdatatype import RdataType as Type
 
-from headless_discovery._dns.read import scan
 from tests.agreement import outcome
+from tests.lookups import scan
 from tests.raw import EDNS, TO_QUESTION, encoded, message, record, service
 
 WEB = "web.shop.svc.cluster.local"

@@ -10,11 +10,46 @@ import dns.name
 import dns.reversename
 
 from headless_discovery import Endpoint, LookupFailed, ServiceName
-from headless_discovery._dns.lookup import lookup
-from headless_discovery._dns.message import Answer, Server, Type
-from headless_discovery._dns.steps import Question, Reply
-from headless_discovery._dns.wanted import Memory, Wanted
-from headless_discovery._endpoint import Found, Outcome
+from headless_discovery._dns.exchange import Learnt, exchange
+from headless_discovery._dns.failures import incomplete
+from headless_discovery._dns.lookup import Lookup, lookup
+from headless_discovery._dns.meaning import Worth, worth
+from headless_discovery._dns.message import (
+    NEGATIVE_TTL,
+    Answer,
+    MalformedReplyError,
+    Server,
+    Type,
+    encode_name,
+    is_reply,
+    query,
+)
+from headless_discovery._dns.names import check_port, check_protocol
+from headless_discovery._dns.read import parse, read, scan
+from headless_discovery._dns.records import v6_by_dnspython
+from headless_discovery._dns.steps import Event, GaveUp, Plan, Question, Reply, Send, Step
+from headless_discovery._dns.surroundings import ResolvConf, Surroundings, read_text
+from headless_discovery._dns.wanted import FAMILIES, Family, Memory, Wanted
+from headless_discovery._endpoint import (
+    Empty,
+    Found,
+    Outcome,
+    Unknown,
+    Wrong,
+    dashed,
+    difference,
+)
+from headless_discovery.testing._resolver import FakeResolver
+
+__all__ = [
+    "FAMILIES", "NEGATIVE_TTL", "Answer", "Empty", "Event", "FakeResolver", "Family", "Found",
+    "GaveUp", "Learnt", "Lookup", "MalformedReplyError", "Memory", "Outcome", "Plan", "Question",
+    "Reply", "ResolvConf", "Send", "Server", "Step", "Surroundings", "Type", "Unknown", "Wanted",
+    "Worth", "Wrong", "check_port", "check_protocol", "dashed", "difference", "encode_name",
+    "exchange", "incomplete", "is_reply", "lookup", "parse", "query", "read", "read_text", "scan",
+    "v6_by_dnspython", "worth",
+]  # fmt: skip
+"""The values of a lookup, and its pure functions: other tests have them from here alone."""
 
 SERVICE = ServiceName("web", "shop")
 NAMESPACE = ".shop.svc.cluster.local"

@@ -30,12 +30,9 @@ from headless_discovery import (
     State,
     aio,
 )
-from headless_discovery._dns.exchange import Learnt, exchange
-from headless_discovery._dns.lookup import lookup
-from headless_discovery._dns.wanted import Memory, Wanted
-from headless_discovery._endpoint import Unknown
 from headless_discovery._time.on_asyncio import running
 from headless_discovery.testing import FakeCluster, FakeService
+from tests.lookups import Learnt, Memory, Unknown, Wanted, exchange, lookup
 from tests.messages import nxdomain, reply
 from tests.nameserver import NameServer, Stream
 from tests.tasks import LIBRARIES, LibraryName, give_up_after, pause, run, tasks, together

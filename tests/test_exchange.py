@@ -14,10 +14,20 @@ import attrs
 import pytest
 
 from headless_discovery import IncompleteAnswer, LookupFailed, LookupTimeout, ServiceName
-from headless_discovery._dns.exchange import Learnt, exchange
-from headless_discovery._dns.failures import incomplete
-from headless_discovery._dns.message import Answer, Server, Type
-from headless_discovery._dns.steps import Event, Plan, Question, Reply, Send, Step
+from tests.lookups import (
+    Answer,
+    Event,
+    Learnt,
+    Plan,
+    Question,
+    Reply,
+    Send,
+    Server,
+    Step,
+    Type,
+    exchange,
+    incomplete,
+)
 from tests.messages import nodata, nxdomain, reply
 
 WEB = "web.shop.svc.cluster.local"

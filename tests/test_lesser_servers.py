@@ -6,14 +6,16 @@ import attrs
 import pytest
 
 from headless_discovery import LookupFailed, LookupTimeout, NoSuchPort, NotHeadless
-from headless_discovery._dns.message import Answer
-from headless_discovery._dns.steps import Reply
-from headless_discovery._dns.wanted import Memory
-from headless_discovery._endpoint import Found, Unknown, Wrong
 from tests.lookups import (
     NODATA,
     NXDOMAIN,
     SERVFAIL,
+    Answer,
+    Found,
+    Memory,
+    Reply,
+    Unknown,
+    Wrong,
     Zone,
     addresses,
     cut,

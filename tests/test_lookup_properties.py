@@ -6,23 +6,34 @@ with name servers and the reading of bytes are the real ones.
 
 import random
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import attrs
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from headless_discovery import ServiceName
-from headless_discovery._dns.exchange import Learnt, exchange
-from headless_discovery._dns.lookup import lookup
-from headless_discovery._dns.message import Type
-from headless_discovery._dns.wanted import FAMILIES, Family, Memory, Wanted
-from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._failures import FAILURES, Failure
-from headless_discovery.testing._resolver import FakeResolver
+from tests.lookups import (
+    FAMILIES,
+    Empty,
+    FakeResolver,
+    Family,
+    Found,
+    Learnt,
+    Memory,
+    Outcome,
+    Type,
+    Unknown,
+    Wanted,
+    Wrong,
+    exchange,
+    lookup,
+)
 
 SERVICE = ServiceName("web", "shop")
-BELIEVABLE: list[Failure] = [kind for kind in FAILURES if kind != "nxdomain"]
+Failure = Literal["servfail", "refused", "timeout", "truncate", "garbage", "wrong-id"]
+BELIEVABLE: tuple[Failure, ...] = get_args(Failure)
 """A name server of the cluster that says NXDOMAIN must be believed: that one is left out."""
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import Endpoint, LookupFailed, NoEndpoints, NotHeadless, Policy, State
-from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong, difference
 from headless_discovery._membership import Membership
+from tests.lookups import Empty, Found, Outcome, Unknown, Wrong, difference
 
 
 class Highest(random.Random):

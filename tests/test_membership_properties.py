@@ -24,8 +24,8 @@ from headless_discovery import (
     Snapshot,
     State,
 )
-from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery._membership import Membership
+from tests.lookups import Empty, Found, Outcome, Unknown, Wrong
 
 START = 1000.0
 STALE_FOR = 60

@@ -7,14 +7,16 @@ import attrs
 import pytest
 
 from headless_discovery import LookupTimeout
-from headless_discovery._dns.message import Answer
-from headless_discovery._dns.steps import Reply
-from headless_discovery._dns.wanted import Memory
-from headless_discovery._endpoint import Empty, Found, Unknown
 from tests.lookups import (
     NODATA,
     NXDOMAIN,
     SERVFAIL,
+    Answer,
+    Empty,
+    Found,
+    Memory,
+    Reply,
+    Unknown,
     Zone,
     addresses,
     cut,

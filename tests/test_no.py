@@ -10,17 +10,25 @@ import dns.rdatatype
 import pytest
 
 from headless_discovery import NotHeadless
-from headless_discovery._dns.meaning import Worth, worth
-from headless_discovery._dns.message import Answer, Server, Type
-from headless_discovery._dns.steps import Reply, Send
-from headless_discovery._dns.wanted import Memory, Wanted
-from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery.testing import FakeCluster
 from tests.lookups import (
     NODATA,
     NXDOMAIN,
     SERVFAIL,
     SERVICE,
+    Answer,
+    Empty,
+    Found,
+    Memory,
+    Outcome,
+    Reply,
+    Send,
+    Server,
+    Type,
+    Unknown,
+    Wanted,
+    Worth,
+    Wrong,
     Zone,
     addresses,
     look,
@@ -28,6 +36,7 @@ from tests.lookups import (
     playing_of,
     pods,
     srv,
+    worth,
 )
 from tests.messages import nodata, nxdomain, reply
 from tests.test_exchange import SERVERS, World

@@ -9,19 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headless_discovery import Endpoint, IncompleteAnswer, NoEndpoints, NoSuchPort, NotHeadless
-from headless_discovery._dns.message import Answer, Type
-from headless_discovery._dns.steps import Question, Reply
-from headless_discovery._dns.wanted import FAMILIES, Family, Memory
-from headless_discovery._endpoint import Empty, Found, Unknown, Wrong, dashed
 from tests.lookups import (
+    FAMILIES,
     NODATA,
     NXDOMAIN,
     SERVFAIL,
     SERVICE,
+    Answer,
+    Empty,
+    Family,
+    Found,
     Looked,
+    Memory,
+    Question,
+    Reply,
+    Type,
+    Unknown,
+    Wrong,
     Zone,
     addresses,
     cut,
+    dashed,
     full,
     look,
     named,

@@ -17,12 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headless_discovery._dns.message import Answer, Type, encode_name, query
-from headless_discovery._dns.read import read, scan
-from headless_discovery._dns.records import _v6_by_dnspython
 from headless_discovery.testing import FakeCluster
 from tests.agreement import check_read, outcome
 from tests.hostile import HOSTILE, SIZE, START, full, pointing
+from tests.lookups import Answer, Type, encode_name, query, read, scan, v6_by_dnspython
 from tests.raw import EDNS, TO_QUESTION, message, record, service
 
 TESTS = Path(__file__).parent
@@ -126,7 +124,7 @@ def test_addresses_are_read_in_their_order_and_once(owner: bytes, additional: li
 def test_an_ipv6_address_is_written_as_dnspython_writes_it_by_any_c_library(address: str) -> None:
     packed = web(address)
     answer = scanned(message(WEB, Type.AAAA, [record(TO_QUESTION, 28, packed)]))
-    assert answer.addresses == (_v6_by_dnspython(packed),)
+    assert answer.addresses == (v6_by_dnspython(packed),)
 
 
 @pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)

@@ -11,14 +11,23 @@ import dns.rdatatype
 import pytest
 
 from headless_discovery import NoSuchPort, NotHeadless, ServiceName
-from headless_discovery._dns.exchange import Learnt, exchange
-from headless_discovery._dns.lookup import lookup
-from headless_discovery._dns.message import Answer, is_reply
-from headless_discovery._dns.read import read
-from headless_discovery._dns.wanted import Memory, Wanted
-from headless_discovery._endpoint import Empty, Found, Outcome, Unknown, Wrong
 from headless_discovery.testing import FakeClock
-from headless_discovery.testing._resolver import FakeResolver
+from tests.lookups import (
+    Answer,
+    Empty,
+    FakeResolver,
+    Found,
+    Learnt,
+    Memory,
+    Outcome,
+    Unknown,
+    Wanted,
+    Wrong,
+    exchange,
+    is_reply,
+    lookup,
+    read,
+)
 from tests.messages import nxdomain
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -10,9 +10,6 @@ from typing import Any
 import pytest
 
 from headless_discovery import ConfigurationError, LookupFailed, Resolver
-from headless_discovery._dns.message import Server
-from headless_discovery._dns.resolver import parse_server
-from headless_discovery._dns.surroundings import read_text
 
 # Which name servers.
 
@@ -68,12 +65,13 @@ def test_resolv_conf_is_read_again_when_it_has_changed(
     resolv_conf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Path] = []
+    read_text = Path.read_text
 
-    def counted(path: Path) -> str | None:
+    def counted(path: Path, **how: Any) -> str:
         reads.append(path)
-        return read_text(path)
+        return read_text(path, **how)
 
-    monkeypatch.setattr("headless_discovery._dns.resolver.read_text", counted)
+    monkeypatch.setattr(Path, "read_text", counted)
     resolv_conf.write_text("nameserver 10.0.0.1\n")
     resolver = Resolver()
     assert [servers(resolver), servers(resolver)] == [["10.0.0.1:53"]] * 2
@@ -207,4 +205,4 @@ def test_a_resolver_shows_its_settings() -> None:
 
 
 def test_an_address_in_brackets_may_be_of_either_family() -> None:
-    assert parse_server(" [10.0.0.1]:54 ", argument="x") == Server("10.0.0.1", 54)
+    assert servers(Resolver([" [10.0.0.1]:54 "])) == ["10.0.0.1:54"]

@@ -7,9 +7,8 @@ import attrs
 import pytest
 
 from headless_discovery import ConfigurationError, LookupFailed, Peers, State
-from headless_discovery._dns.surroundings import Surroundings
 from headless_discovery.testing import FakeCluster
-from headless_discovery.testing._resolver import FakeResolver
+from tests.lookups import FakeResolver, Surroundings
 
 
 def node(cluster: FakeCluster, *pods: tuple[str, int], address: str = "10.0.0.5") -> None:

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import ConfigurationError, ServiceName
-from headless_discovery._dns.names import check_port, check_protocol
-from headless_discovery._dns.surroundings import ResolvConf, Surroundings
+from tests.lookups import ResolvConf, Surroundings, check_port, check_protocol
 
 NOWHERE = Surroundings()
 POD = Surroundings(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headless_discovery._dns.surroundings import ResolvConf, Surroundings, read_text
+from tests.lookups import ResolvConf, Surroundings, read_text
 
 IN_A_POD = """\
 search shop.svc.cluster.local svc.cluster.local cluster.local corp.example.com

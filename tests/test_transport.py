@@ -20,15 +20,24 @@ import dns.rdatatype
 import pytest
 
 from headless_discovery import Clock, LookupFailed, LookupTimeout, Resolver, ServiceName
-from headless_discovery._dns.exchange import Learnt, exchange
-from headless_discovery._dns.lookup import Lookup, lookup
-from headless_discovery._dns.message import Answer, Type
-from headless_discovery._dns.read import parse
-from headless_discovery._dns.steps import GaveUp, Question, Reply
-from headless_discovery._dns.wanted import Memory, Wanted
-from headless_discovery._endpoint import Found, Outcome
 from headless_discovery.testing import FakeClock
 from tests import tasks
+from tests.lookups import (
+    Answer,
+    Found,
+    GaveUp,
+    Learnt,
+    Lookup,
+    Memory,
+    Outcome,
+    Question,
+    Reply,
+    Type,
+    Wanted,
+    exchange,
+    lookup,
+    parse,
+)
 from tests.messages import nxdomain, reply
 from tests.nameserver import (
     Elsewhere,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headless_discovery._dns.message import (
+from tests.agreement import outcome
+from tests.lookups import (
     NEGATIVE_TTL,
     Answer,
     MalformedReplyError,
@@ -16,9 +17,8 @@ from headless_discovery._dns.message import (
     encode_name,
     is_reply,
     query,
+    read,
 )
-from headless_discovery._dns.read import read
-from tests.agreement import outcome
 from tests.messages import SOA, nodata, nxdomain, reply
 
 WEB = "web.shop.svc.cluster.local"

@@ -119,7 +119,7 @@ def _v4_texts(packed: bytes | bytearray) -> list[str]:
     return [f"{other[a]}{other[b]}{other[c]}{last[d]}" for a, b, c, d in octets]
 
 
-def _v6_by_dnspython(address: bytes) -> str:
+def v6_by_dnspython(address: bytes) -> str:
     import dns.ipv6  # noqa: PLC0415 - only where the C library cannot do it
 
     return dns.ipv6.inet_ntoa(address)
@@ -136,7 +136,7 @@ def _keeps_to_rfc_5952() -> bool:
     )
 
 
-v6_text: Callable[[bytes], str] = _v6_by_libc if _keeps_to_rfc_5952() else _v6_by_dnspython
+v6_text: Callable[[bytes], str] = _v6_by_libc if _keeps_to_rfc_5952() else v6_by_dnspython
 
 
 # SRV, with their targets' addresses as glue.

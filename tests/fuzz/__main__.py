@@ -13,8 +13,8 @@ import atheris
 
 _READERS = [f"headless_discovery._dns.{module}" for module in ("read", "records")]
 with atheris.instrument_imports(include=_READERS):
-    from headless_discovery._dns.read import scan
     from tests.agreement import check_read, outcome
+    from tests.lookups import scan
 
 _SAMPLE = 16
 _LONGEST = 0.05  # seconds of CPU time
