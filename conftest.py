@@ -18,9 +18,13 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 from headless_discovery.testing import FakeCluster
 
-# No test is timed: on a loaded machine any example may be late.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,  # a loaded machine is no reason to fail
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,  # a failure is replayed by what it prints
+)
+hypothesis.settings.load_profile("any machine")
 
 PRINTED = "printed by the last block"
 

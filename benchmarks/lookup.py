@@ -125,7 +125,7 @@ def run() -> list[Table]:
 
 def draw(tables: Sequence[Table], path: Path) -> None:
     """How many times as long as the floor each one takes, by the number of pods."""
-    with drawing(path, width=7.5, height=8, panels=len(tables)) as panels:
+    with drawing(path, width=9.5, height=8, panels=len(tables)) as panels:
         for table, axes in zip(tables, panels, strict=True):
             rows = dict.fromkeys(row for samples in table.columns.values() for row in samples)
             for row in rows:
@@ -137,7 +137,7 @@ def draw(tables: Sequence[Table], path: Path) -> None:
                     linewidth=2.5 if row.startswith("library") else 1,
                     label=row,
                 )
-            axes.set(title=table.title, xscale="log", yscale="log", xlabel="pods")
+            axes.set(title=table.title.replace("`", ""), xscale="log", yscale="log", xlabel="pods")
             axes.set_ylabel(f"times {table.base}")
             axes.grid(visible=True, which="major", alpha=0.3)
-            axes.legend(fontsize="small", loc="upper left")
+            axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

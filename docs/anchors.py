@@ -1,4 +1,8 @@
-"""Checks that every public name and member has an anchor in the built reference: `scripts/docs`."""
+"""Checks the built reference (`scripts/docs`): every public name and member has an anchor.
+
+And no description was taken for a type, as Sphinx does with what stands before a colon in the
+first line about an attribute.
+"""
 
 import importlib
 import inspect
@@ -52,7 +56,10 @@ def main(built: str) -> int:
     wanted = {name for module in MODULES for name in names(importlib.import_module(module))}
     missing = sorted(wanted - known)
     sys.stdout.writelines(f"no anchor in the reference: {name}\n" for name in missing)
-    return bool(missing)
+    taken = (Path(built) / "api.html").read_text().count(">Type<")
+    if taken:
+        sys.stdout.write(f"{taken} attributes have a colon in the first line about them\n")
+    return bool(missing or taken)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Endpoint:
     )
     """The ``port`` argument of `peers` as text; empty if there was none."""
     zone: str | None = attrs.field(default=None, kw_only=True)
-    """The topology zone that the pod runs in; ``None`` if the source does not say: DNS does not."""
+    """The topology zone that the pod runs in; ``None`` with DNS, which does not say."""
     node: str | None = attrs.field(default=None, kw_only=True)
     """The node that the pod runs on, likewise."""
     pod: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
@@ -78,12 +78,12 @@ class Endpoint:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """(name, requested port): stays when the pod gets another address or port number."""
+        """(name, requested port), which stays when the pod gets another address or port number."""
         return self.name, self.asked_for
 
     @property
     def address(self) -> str:
-        """The address to use: of the preferred family, the one that appeared last."""
+        """The address to use, which is the newest one of the preferred family."""
         return self.addresses[0]
 
     @property
@@ -170,7 +170,7 @@ class Snapshot:
     state: State = State.PENDING
     """How current the endpoints are."""
     source: Literal["dns", "api", "static"] = "dns"
-    """Where the endpoints come from: DNS, EndpointSlices, or a fixed list."""
+    """Where the endpoints come from, which is DNS, EndpointSlices, or a fixed list."""
     reason: str | None = None
     """Why the state is not LIVE, for people to read; ``None`` when it is LIVE."""
     error: DiscoveryError | None = None
@@ -192,7 +192,7 @@ class Change:
     removed: tuple[Endpoint, ...]
     """Endpoints that are gone."""
     moved: tuple[tuple[Endpoint, Endpoint], ...]
-    """Pairs (old, new): the same endpoint with another address or port number."""
+    """Pairs (old, new) of the same endpoint with another address or port number."""
     snapshot: Snapshot
     """The state after the change."""
 
@@ -385,7 +385,7 @@ class Stats:
     answer_age: float | None = None
     """Seconds since the last answer came; ``None`` before the first."""
     attempts: int = 0
-    """Uses of endpoints: attempts, `use`, `call`, and uses of clients."""
+    """Uses of endpoints by attempts, `use`, `call` and clients."""
     failures: int = 0
     """Of these, how many failed because of the endpoint."""
     in_flight: int = 0

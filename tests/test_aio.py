@@ -266,6 +266,7 @@ def test_a_lookup_outlives_the_waiter_whose_time_is_over(
     runs(main)
 
 
+@pytest.mark.slow
 def test_a_wait_that_nothing_will_end_is_an_error_on_a_fake_clock(
     runs: Run, cluster: FakeCluster
 ) -> None:
@@ -283,6 +284,7 @@ def test_a_wait_that_nothing_will_end_is_an_error_on_a_fake_clock(
 # Cancelling.
 
 
+@pytest.mark.slow
 def test_cancelling_who_leads_a_lookup_fails_nobody_else(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -403,6 +405,7 @@ def test_aclose_during_a_lookup_returns_soon_and_wakes_who_waits(
     runs(main)
 
 
+@pytest.mark.slow
 def test_many_uses_leave_no_task_and_no_descriptor(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -425,6 +428,7 @@ def test_many_uses_leave_no_task_and_no_descriptor(
     runs(main)
 
 
+@pytest.mark.slow
 def test_one_that_was_entered_and_forgotten_is_a_resource_warning(
     runs: Run, real: tuple[FakeCluster, FakeService, Resolver]
 ) -> None:
@@ -471,6 +475,7 @@ def test_states_are_logged_once_each(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["headless_discovery.aio", "headless_discovery.testing"])
 def test_importing_it_loads_neither_asyncio_nor_trio(module: str) -> None:
     loaded = subprocess.run(
@@ -512,6 +517,7 @@ def test_a_service_without_ports_is_asked_for_names_side_by_side(
     runs(main)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "says"),
     [("timeout", "no answer in"), ("wrong-id", "no answer in"), ("garbage", "mal")],
@@ -625,6 +631,7 @@ def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(
     runs(main)
 
 
+@pytest.mark.slow
 def test_the_background_goes_on_after_an_error_that_is_no_outcome(
     runs: Run,
     real: tuple[FakeCluster, FakeService, Resolver],
@@ -761,6 +768,7 @@ async def soon(web: aio.Peers) -> Any:
     return await asyncio.wait_for(web.endpoints(), 2)
 
 
+@pytest.mark.slow
 @LEFT_BEHIND
 @pytest.mark.parametrize("close", [True, False])
 def test_a_loop_that_ends_in_mid_lookup_holds_up_no_other(close: bool) -> None:
@@ -906,6 +914,7 @@ async def main():
 """
 
 
+@pytest.mark.slow
 def test_no_descriptor_at_the_first_lookup_is_a_failure_that_passes(
     library: LibraryName, cluster: FakeCluster, web: FakeService
 ) -> None:

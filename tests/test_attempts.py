@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import math
 import random
@@ -20,11 +21,16 @@ from headless_discovery import (
     Closed,
     ConfigurationError,
     Endpoint,
+    LeastLoaded,
     LookupFailed,
     LookupTimeout,
     NoEndpoints,
     Peers,
     Policy,
+    Random,
+    RoundRobin,
+    Session,
+    Sticky,
     aio,
 )
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
@@ -92,6 +98,7 @@ def test_a_call_is_on_whom_pick_would_give_and_then_on_another(strategy: str) ->
     assert next(iter(kubia.attempts("user:42"))).endpoint == twin.pick("user:42")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["round-robin", "random", "sticky", "least-loaded"])
 @given(count=st.integers(1, 6), attempts=st.integers(1, 20), key=st.none() | st.integers())
 def test_each_attempt_is_on_another_endpoint_until_all_were_tried(
@@ -127,6 +134,40 @@ def test_a_strategy_of_ones_own_is_asked_for_each_attempt_with_the_key() -> None
     kubia = fixed(3, strategy=Last())
     assert tried(kubia, "k") == list(reversed(kubia.endpoints()))
     assert asked == [(3, "k"), (2, "k"), (1, "k")]
+
+
+@pytest.mark.parametrize("ours", [RoundRobin, Random, Sticky, LeastLoaded, Session])
+def test_one_that_is_made_of_ours_is_asked_for_each_attempt_too(ours: Any) -> None:
+    class Last(ours):  # type: ignore[misc]  # each in turn
+        def select(self, endpoints: Sequence[Endpoint], key: object = None) -> Endpoint:
+            assert ours.select(self, endpoints, key) in endpoints
+            return endpoints[-1]
+
+    kubia = fixed(3, strategy=Last())
+    for key in (None, "k"):
+        assert tried(kubia, key) == list(reversed(kubia.endpoints()))
+
+
+@pytest.mark.parametrize("ours", [RoundRobin, Random, Sticky, LeastLoaded, Session])
+def test_one_that_only_adds_to_ours_chooses_as_that_does(ours: Any) -> None:
+    began: list[Endpoint] = []
+
+    class Hears(ours):  # type: ignore[misc]  # each in turn
+        def began(self, endpoint: Endpoint) -> None:
+            began.append(endpoint)
+
+    kubia = fixed(3, strategy=Hears())
+    assert tried(kubia, "k") == began
+    assert len(set(began)) == 3
+
+
+def test_an_equal_endpoint_stands_for_the_one_that_is_listed() -> None:
+    class Copies:
+        def select(self, endpoints: Sequence[Endpoint], key: object) -> Endpoint:
+            return copy.copy(endpoints[1])
+
+    kubia = fixed(3, strategy=Copies())
+    assert kubia.pick() is kubia.endpoints()[1]
 
 
 def test_if_the_set_changes_between_attempts_the_new_one_is_used(
@@ -271,6 +312,36 @@ def test_a_long_note_is_cut() -> None:
 
 def fails(endpoint: Endpoint) -> None:
     raise ConnectionRefusedError("refused")
+
+
+class Mute(ConnectionRefusedError):
+    def __str__(self) -> str:
+        raise KeyError("text")
+
+
+class Fixed(ConnectionRefusedError):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class Unprintable(ConnectionRefusedError):
+    __str__ = None  # type: ignore[assignment]  # a mistake
+
+
+@pytest.mark.parametrize("kind", [Mute, Fixed, Unprintable])
+def test_an_error_that_cannot_be_told_or_noted_is_raised_as_any_other(
+    kind: type[ConnectionRefusedError],
+) -> None:
+    kubia, seen = fixed(3), []
+
+    def call(endpoint: Endpoint) -> None:
+        seen.append(endpoint)
+        raise kind
+
+    with pytest.raises(kind):
+        kubia.call(call)
+    assert len(set(seen)) == 3
+    assert kubia.in_flight == {}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ from examples.clients import (
 from headless_discovery import Peers, aio
 from headless_discovery.testing import FakeCluster
 
+pytestmark = pytest.mark.slow
+
 PODS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
 

@@ -93,6 +93,7 @@ def test_who_leaves_or_moves_is_forgotten() -> None:
     assert list(ejection.ejected([gone, elsewhere, *endpoints[2:]], 0)) == [stays]
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 9),
     st.lists(
@@ -248,6 +249,7 @@ def test_a_new_address_is_a_new_chance(cluster: FakeCluster, web: FakeService) -
     assert kubia.ejected == {}
 
 
+@pytest.mark.slow
 def test_sixty_four_threads_share_what_is_ejected() -> None:
     clock = FakeClock()
     kubia = Peers.static(

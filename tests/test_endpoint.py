@@ -138,6 +138,7 @@ def test_dashing_many_addresses_at_once_is_dashing_each(addresses: list[str]) ->
     assert all_dashed(addresses) == [dashed(address) for address in addresses]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

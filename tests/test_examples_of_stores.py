@@ -22,6 +22,8 @@ from examples.clients import with_memcached, with_redis
 from headless_discovery import Peers
 from headless_discovery.testing import FakeCluster
 
+pytestmark = pytest.mark.slow
+
 PODS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 _WAITS = 30.0
 """Seconds for a server to answer."""

@@ -635,6 +635,7 @@ def test_messages_are_counted() -> None:
 # Whatever the servers do.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(300))
 def test_whatever_servers_do_it_ends_in_time_and_a_good_answer_is_found(seed: int) -> None:
     chance = random.Random(seed)

@@ -19,6 +19,8 @@ from tests.house import (
     walks,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOMS = {
     "__init__", "__main__", "_errors", "_endpoint", "_time", "_dns", "_api", "kubernetes",
     "_membership", "_selection", "_store", "_attempts", "_peers", "aio", "integrations", "testing",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from headless_discovery import Closed, Endpoint, Peers, Policy, aio
+from headless_discovery import Closed, ConfigurationError, Endpoint, Peers, Policy, aio
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 from tests.tasks import LIBRARIES, LibraryName, run
 
@@ -242,6 +242,75 @@ def test_what_making_raises_is_raised_in_all_who_wait_and_reported_and_tried_aga
     assert web.in_flight == {}
 
 
+def ends(work: Callable[[], object]) -> Exception | None:
+    """What it raised, in a thread of its own, since it might wait without end."""
+    raised: list[Exception] = []
+
+    def do() -> None:
+        try:
+            work()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    return raised[0] if raised else None
+
+
+def test_making_one_may_use_another_but_not_itself() -> None:
+    web = fixed(2)
+    first, second = web.endpoints()
+
+    def make(endpoint: Endpoint) -> str:
+        if endpoint is first:
+            with clients.use_of(second) as other:
+                return f"before {other}"
+        with clients.use_of(uses) as other:
+            return other
+
+    with web.clients(make) as clients:
+        uses = second
+        error = ends(clients.use_of(second).__enter__)
+        assert isinstance(error, ConfigurationError)
+        assert "waits for the one that it makes" in str(error)
+        uses = first  # which uses the second
+        for endpoint in (first, second):
+            assert isinstance(ends(clients.use_of(endpoint).__enter__), ConfigurationError)
+        assert len(clients) == 0
+        assert web.in_flight == {}
+    with web.clients(lambda one: make(first) if one is first else str(one)) as clients:
+        with clients.use_of(first) as client:
+            assert client == "before 10.0.0.1:80"
+        assert len(clients) == 2
+
+
+def test_those_that_two_threads_make_may_not_wait_for_each_other() -> None:
+    web, both = fixed(2), threading.Barrier(2)
+    errors: list[Exception | None] = []
+
+    def make(endpoint: Endpoint) -> str:
+        if not errors:
+            both.wait(10)
+        other = next(one for one in web.endpoints() if one is not endpoint)
+        with clients.use_of(other) as client:
+            return client
+
+    with web.clients(make) as clients:
+        threads = [
+            threading.Thread(
+                target=lambda one=one: errors.append(ends(clients.use_of(one).__enter__))
+            )
+            for one in web.endpoints()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [type(error) for error in errors] == [ConfigurationError, ConfigurationError]
+
+
 def test_an_interrupt_of_the_one_who_makes_it_is_its_own_and_the_next_makes_it() -> None:
     web = fixed(1)
     inside, go_on, made = threading.Event(), threading.Event(), Made()
@@ -302,6 +371,30 @@ def test_what_closing_raises_is_logged_and_the_others_are_closed(
     assert record.getMessage() == f"closing the client of {closed[0]} failed"
 
 
+def test_a_client_whose_close_cannot_even_be_had_is_told_of_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Odd(Client):
+        @property
+        def close(self) -> Any:
+            raise ValueError("it is broken")
+
+        aclose = close
+
+    web, made = fixed(3), Made(Odd)
+    with web.clients(made) as clients:
+        for peer in web:
+            with clients.use_of(peer):
+                pass
+
+    async def main() -> None:
+        async with afixed(1).clients(made) as clients, clients.use():
+            pass
+
+    asyncio.run(main())
+    assert len(caplog.records) == len(made.all) == 4
+
+
 def test_a_client_without_close_is_let_go() -> None:
     with fixed(1).clients(str) as clients, clients.use() as client:
         assert client == "10.0.0.0:80"
@@ -350,6 +443,7 @@ def test_after_a_fork_they_are_forgotten_and_not_closed() -> None:
         assert not client.closed
 
 
+@pytest.mark.slow
 def test_a_borrowed_client_is_neither_counted_nor_reported_but_in_use_until_it_is_back(
     cluster: FakeCluster, web: FakeService
 ) -> None:
@@ -433,6 +527,24 @@ def test_async_tasks_share_the_one_that_is_being_made_and_a_cancelled_maker_is_f
         assert web.in_flight == {}
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_async_making_one_may_not_use_itself(library: LibraryName) -> None:
+    async def main() -> None:
+        web = afixed(2)
+
+        async def make(endpoint: Endpoint) -> str:
+            async with clients.use_of(endpoint) as client:
+                return client
+
+        async with web.clients(make) as clients:
+            with pytest.raises(ConfigurationError, match="waits for the one that it makes"):
+                async with clients.use():
+                    raise AssertionError("there is none")
+            assert (len(clients), web.in_flight) == (0, {})
+
+    run(library, main)
 
 
 def test_async_what_making_raises_is_raised_in_all_who_wait(
@@ -560,6 +672,22 @@ def test_a_client_used_in_an_attempt_counts_and_reports_that_call_once() -> None
 def refused(use: AbstractContextManager[str]) -> None:
     with use:
         raise ConnectionRefusedError("refused")
+
+
+def test_an_attempt_within_another_one_is_counted_once_each() -> None:
+    web, other = fixed(2), fixed(2)
+    with web.clients(str) as clients:
+        for outer in web.attempts():
+            with outer as peer:
+                for inner in other.attempts():
+                    with inner, clients.use_of(peer):
+                        assert web.in_flight == {peer: 1}
+                for inner in web.attempts():
+                    with inner:
+                        pass
+                with clients.use_of(peer):  # the inner ones are over
+                    assert web.in_flight == {peer: 1}
+    assert (web.stats.attempts, other.stats.attempts) == (2, 1)
 
 
 def test_so_does_one_for_tasks() -> None:

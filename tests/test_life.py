@@ -17,6 +17,8 @@ from headless_discovery import Change, Clock, LookupFailed, Peers, Policy, Resol
 from headless_discovery._store.store import Flight
 from headless_discovery.testing import FakeCluster, FakeService
 
+pytestmark = pytest.mark.slow
+
 QUICK = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
 
 

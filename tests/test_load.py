@@ -34,6 +34,8 @@ from headless_discovery import (
 from headless_discovery._selection import Chooser, Key
 from headless_discovery.testing import FakeClock, FakeCluster
 
+pytestmark = pytest.mark.slow
+
 FAILED = ConnectionRefusedError("refused")
 
 

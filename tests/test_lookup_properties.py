@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ from tests.lookups import (
     exchange,
     lookup,
 )
+
+pytestmark = pytest.mark.slow
 
 SERVICE = ServiceName("web", "shop")
 Failure = Literal["servfail", "refused", "timeout", "truncate", "garbage", "wrong-id"]

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Mapping
 
 import attrs
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,6 +27,8 @@ from headless_discovery import (
 )
 from headless_discovery._membership import Membership
 from tests.lookups import Empty, Found, Outcome, Unknown, Wrong
+
+pytestmark = pytest.mark.slow
 
 START = 1000.0
 STALE_FOR = 60

@@ -7,6 +7,8 @@ from examples.metrics import exposition, main
 from headless_discovery import State
 from headless_discovery.testing import FakeCluster
 
+pytestmark = pytest.mark.slow
+
 
 def samples(text: str) -> dict[tuple[str, str, str], float]:
     """By name, Service and state."""

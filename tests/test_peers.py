@@ -653,6 +653,7 @@ def threads() -> int:
     return sum(thread.name.startswith("headless-discovery") for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_many_starts_and_closes_leave_no_thread_and_no_descriptor(
     real: tuple[FakeService, Resolver],
 ) -> None:
@@ -704,6 +705,7 @@ def test_in_the_background_changes_are_told_in_real_time(
         assert len(kubia.endpoints()) == 4
 
 
+@pytest.mark.slow
 def test_one_that_was_started_and_forgotten_is_a_resource_warning(
     real: tuple[FakeService, Resolver],
 ) -> None:

@@ -38,6 +38,8 @@ from tests.api_server import ApiServer
 from tests.slices import bookmark, endpoint, event, many, slice_of
 from tests.tasks import LIBRARIES, LibraryName, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster() -> FakeCluster:

@@ -21,6 +21,8 @@ from headless_discovery import (
 )
 from headless_discovery.testing import FakeCluster, FakeService
 
+pytestmark = pytest.mark.slow
+
 Key = str | bytes | int
 TIMELINES = int(os.environ.get("TIMELINES", "60"))
 """Of each strategy; in CI ten times as many."""

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from types import SimpleNamespace
@@ -27,6 +27,8 @@ from headless_discovery import (
 )
 from tests import faults
 from tests.faults import CLIENTS, FAULTS, Place, Serving
+
+pytestmark = pytest.mark.slow
 
 NEVER = {"redis", "redis async", "grpc", "grpc async"}
 """Their errors do not tell: a handler that ran, or a retry of their own, gives the same."""
@@ -343,6 +345,53 @@ def test_the_connection_failed_but_the_request_may_have_arrived(error: BaseExcep
 def test_an_answer_or_a_mistake_of_the_caller_is_neither(error: BaseException) -> None:
     assert not not_reached(error)
     assert not connection_failed(error)
+
+
+def naming_itself() -> urllib.error.URLError:
+    error = urllib.error.URLError("unknown url type")
+    error.reason = error
+    return error
+
+
+def naming_each_other() -> urllib.error.URLError:
+    one = naming_itself()
+    one.reason = urllib.error.URLError(one)
+    return one
+
+
+def caused_by_its_group() -> BaseException:
+    error = ValueError()
+    error.__cause__ = group = ExceptionGroup("all", [error])
+    return group
+
+
+def nested(error: Exception) -> BaseException:
+    for _ in range(5000):
+        error = ExceptionGroup("one more", [error])
+    return error
+
+
+class NoCause(Exception):
+    __cause__ = property(lambda self: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [naming_itself, naming_each_other, caused_by_its_group, lambda: nested(OSError()), NoCause],
+)
+def test_whatever_holds_whatever_an_answer_is_given(make: Callable[[], BaseException]) -> None:
+    error = make()
+    assert not not_reached(error)
+    assert not connection_failed(error)
+
+
+def test_one_error_may_be_in_a_group_twice_and_its_cause_far_away() -> None:
+    refused = ConnectionRefusedError()
+    assert not_reached(ExceptionGroup("twice", [refused, ExceptionGroup("again", [refused])]))
+    error: BaseException = refused
+    for _ in range(20_000):
+        error = caused(RuntimeError(), error)
+    assert not_reached(error)
 
 
 def test_a_time_out_counts_as_connecting_only_where_the_connection_was_being_made() -> None:

@@ -1127,6 +1127,7 @@ def _own_question(label: str, address: str) -> str:
     return f"{label}.web {'AAAA' if ':' in address else 'A'}"
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     data=st.data(),
@@ -1215,6 +1216,7 @@ class Nonsense(dict[str, Reply]):
         return answer
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     data=st.data(),

@@ -23,6 +23,8 @@ from tests.hostile import HOSTILE, SIZE, START, full, pointing
 from tests.lookups import Answer, Type, encode_name, query, read, scan, v6_by_dnspython
 from tests.raw import EDNS, TO_QUESTION, message, record, service
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 WEB = "web.shop.svc.cluster.local"
 HOT = (Type.A, Type.AAAA, Type.SRV, Type.PTR)

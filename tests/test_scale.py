@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.scale import HEALED, OUTAGE, STEADY_FROM, rates
 
+pytestmark = pytest.mark.slow
+
 
 def test_pods_ask_at_most_twice_as_much_as_usual_together() -> None:
     found = rates(1000)

@@ -257,6 +257,7 @@ def test_sticky_gives_the_golden_answers() -> None:
             ] == owners
 
 
+@pytest.mark.slow
 def test_a_key_goes_to_the_same_endpoint_in_another_process() -> None:
     script = (
         "from headless_discovery import *; from tests.test_selection import pods;"
@@ -316,6 +317,7 @@ def test_peers_take_what_is_a_key_and_nothing_that_equals_one() -> None:
                 kubia.pick(wrong)  # type: ignore[arg-type]  # that is the point
 
 
+@pytest.mark.slow
 @given(st.integers(2, 40), st.integers(0, 39), st.integers(0, 10_000))
 def test_who_leaves_moves_its_own_keys_and_no_other(count: int, who: int, first: int) -> None:
     strategy, endpoints = Sticky(), pods(count)
@@ -351,6 +353,7 @@ def test_a_new_address_moves_nothing() -> None:
         assert (after.identity, after.address) == (before.identity, "10.9.9.9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["web-{n}.web.shop.svc.cluster.local", "10-1-{h}-{l}.web.shop.svc.cluster.local", "p{n}"],

@@ -30,6 +30,8 @@ from headless_discovery.kubernetes import EndpointSlices
 from tests.api_server import ApiServer, Request, refusal
 from tests.slices import Object, bookmark, endpoint, event, slice_of, status
 
+pytestmark = pytest.mark.slow
+
 SHELLS = ("threads", "asyncio", "trio")
 ONE = slice_of("a", endpoint("10.0.0.1"))
 TWO = slice_of("b", endpoint("10.0.0.2"))

@@ -15,6 +15,8 @@ import tenacity
 from headless_discovery import Change, DiscoveryError, Endpoint, Policy, State
 from headless_discovery.testing import FakeCluster, FakePod
 
+pytestmark = pytest.mark.slow
+
 TIMELINES = int(os.environ.get("TIMELINES", "300"))
 SEED = int(os.environ.get("SEED", "0")) or random.randrange(1 << 32)
 STRATEGIES = ("round-robin", "random", "sticky", "least-loaded", "session")

@@ -49,6 +49,8 @@ from tests.nameserver import (
     ipv6_works,
 )
 
+pytestmark = pytest.mark.slow
+
 SERVICE = ServiceName("web", "shop")
 WEB = str(SERVICE)
 A = Question(WEB, Type.A)

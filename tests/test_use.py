@@ -125,6 +125,7 @@ def test_without_an_endpoint_it_cannot_be_entered() -> None:
     assert web.in_flight == {}
 
 
+@pytest.mark.slow
 def test_what_was_dropped_does_not_stay_counted() -> None:
     web = fixed(3)
 
@@ -205,6 +206,7 @@ def test_after_a_fork_nothing_is_in_flight_in_the_child() -> None:
         assert sum(web.in_flight.values()) == 1
 
 
+@pytest.mark.slow
 def test_a_use_may_be_kept_beyond_the_block() -> None:
     web = fixed(3, policy=Policy(eject_after=1, eject_for=30))
     peer = web.endpoints()[0]
@@ -293,6 +295,7 @@ def test_it_may_want_to_hear_of_one_of_the_two_alone(method: str) -> None:
     assert seen == [peer]
 
 
+@pytest.mark.slow
 def test_it_hears_of_a_dropped_one_once() -> None:
     strategy = Watching()
     web = fixed(3, strategy=strategy)

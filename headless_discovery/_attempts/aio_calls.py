@@ -78,7 +78,8 @@ class Clients(Pool[C]):
             await self._close_all(self._to_close())
         lease, entry = self._lease(endpoint)
         while not entry.is_made:
-            claim = Claim(library().event())
+            me = library().task()
+            claim = Claim(library().event(), me)
             try:
                 first = entry.claims.setdefault(None, claim)
                 if first is claim and not entry.is_made:
@@ -91,7 +92,8 @@ class Clients(Pool[C]):
             finally:
                 entry.release(claim)
             if first is not claim:
-                await first.done.wait()
+                with first.awaited_by(me):
+                    await first.done.wait()
                 if first.error is not None:
                     raise first.error
         if self._closed:  # while it was made
@@ -111,8 +113,8 @@ class Clients(Pool[C]):
 
     async def _close_one(self, entry: Entry[C]) -> None:
         client: Any = entry.client
-        close = getattr(client, "aclose", None) or getattr(client, "close", None)
         try:
+            close = getattr(client, "aclose", None) or getattr(client, "close", None)
             if self._close is not None:
                 closing: Any = self._close(client)
             else:

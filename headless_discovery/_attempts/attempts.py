@@ -5,6 +5,7 @@ DNS or know what is tried: the shells carry out its steps, blocking or awaiting.
 and imported, only after a failure, and only if the caller gave an object of its.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -304,8 +305,7 @@ class Attempts(Generic[P]):
         assert isinstance(error, Exception)  # noqa: S101 - for type checkers: it leads on
         self._undecided = None
         failures = self._met(endpoint)
-        text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        failures.lines.append(f"{self.number}. {endpoint} ({endpoint.name}): {text:.200}")
+        failures.lines.append(f"{self.number}. {endpoint} ({endpoint.name}): {_text_of(error)}")
         failures.error = error
         self.over = self._is_last(endpoint, error)
         if not self.over and verdict is not Verdict.NOT_REACHED:
@@ -374,5 +374,15 @@ class Attempts(Generic[P]):
         lines = [f"tried {count} times to reach one of {self.store}:"]
         if len(listed) > _NOTED:
             lines.append(f"(the first {len(listed) - _NOTED} are left out)")
-        error.add_note("\n  ".join(lines + listed[-_NOTED:]))
+        with contextlib.suppress(Exception):  # of a class that lets nothing be set
+            error.add_note("\n  ".join(lines + listed[-_NOTED:]))
         return error
+
+
+def _text_of(error: Exception) -> str:
+    """Its kind, and the first line of what it says."""
+    try:
+        text = str(error)
+    except Exception:  # it must not take the place of the caller's own
+        text = "(its text cannot be had)"
+    return f"{type(error).__name__}: {text}".partition("\n")[0][:200]

@@ -92,7 +92,8 @@ class Clients(Pool[C]):
             self._close_all(self._to_close())
         lease, entry = self._lease(endpoint)
         while not entry.is_made:
-            claim = Claim(threading.Event())
+            me = threading.get_ident()
+            claim = Claim(threading.Event(), me)
             try:
                 first = entry.claims.setdefault(None, claim)
                 if first is claim and not entry.is_made:
@@ -104,7 +105,8 @@ class Clients(Pool[C]):
             finally:
                 entry.release(claim)
             if first is not claim:
-                first.done.wait()
+                with first.awaited_by(me):
+                    first.done.wait()
                 if first.error is not None:
                     raise first.error
         if self._closed:  # while it was made
@@ -124,8 +126,8 @@ class Clients(Pool[C]):
 
     def _close_one(self, entry: Entry[C]) -> None:
         client: Any = entry.client
-        close = getattr(client, "close", None)
         try:
+            close = getattr(client, "close", None)
             if self._close is not None:
                 self._close(client)
             elif close is not None:

@@ -3,6 +3,7 @@
 What threads and tasks share. No step needs a lock: each is one operation on a dict or a list.
 """
 
+import contextlib
 import logging
 import os
 import weakref
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from .._endpoint import Endpoint, Row, row_of
-from .._errors import Closed, check_callable
+from .._errors import Closed, ConfigurationError, check_callable
 from .._store.shared import Shared
 
 log = logging.getLogger("headless_discovery")
@@ -18,11 +19,38 @@ C = TypeVar("C")
 
 
 class Claim:
-    """A client is being created; other callers wait until that is done."""
+    """A client is being created; other callers wait until that is done.
 
-    def __init__(self, done: Any) -> None:
+    Args:
+        done: An event.
+        maker: The thread or task that creates it.
+    """
+
+    def __init__(self, done: Any, maker: object) -> None:
         self.done = done
         self.error: Exception | None = None
+        self._maker = maker
+
+    @contextlib.contextmanager
+    def awaited_by(self, caller: object) -> Iterator[None]:
+        """A thread or task waits for it; raises `ConfigurationError` if that would never end."""
+        _awaited[caller] = self
+        try:
+            claim: Claim | None = self
+            while claim is not None and not claim.done.is_set():
+                if claim._maker == caller:
+                    raise ConfigurationError(
+                        "make needs a client that waits for the one that it makes",
+                        hint="Do not use the clients of the same endpoint in it.",
+                    )
+                claim = _awaited.get(claim._maker)
+            yield
+        finally:
+            _awaited.pop(caller, None)
+
+
+_awaited: dict[object, Claim] = {}
+"""Which claim a thread or task waits for."""
 
 
 class Entry(Generic[C]):

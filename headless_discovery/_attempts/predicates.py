@@ -8,7 +8,7 @@ import enum
 import errno
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from .._errors import DiscoveryError
 
@@ -138,19 +138,27 @@ def connection_failed(error: BaseException) -> bool:
     return judged(error) >= Verdict.FAILED
 
 
-def judged(error: BaseException | None) -> Verdict:
+def judged(error: object) -> Verdict:
     """What an error says; the outermost class that is known decides."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+    try:
+        return _of_all(error, frozenset())
+    except RecursionError:  # groups of groups of groups
+        return Verdict.NOTHING
+
+
+def _of_all(error: object, around: Set[int]) -> Verdict:
+    """The same, within errors that may be in it again."""
+    seen = set(around)
+    while isinstance(error, BaseException) and id(error) not in seen:
         seen.add(id(error))
-        verdict = _of_one(error)
+        verdict = _of_one(error, seen)
         if verdict is not None:
             return verdict
-        error = error.__cause__  # never an implicit context: it may be anything
+        error = _attribute(error, "__cause__")  # never an implicit context: it may be anything
     return Verdict.NOTHING
 
 
-def _of_one(error: BaseException) -> Verdict | None:
+def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
     """The same of this error alone; ``None``: its cause decides."""
     if isinstance(error, DiscoveryError):
         return Verdict.NOTHING
@@ -159,10 +167,10 @@ def _of_one(error: BaseException) -> Verdict | None:
     if status is not None:
         return Verdict.UNAVAILABLE if status in _UNAVAILABLE else Verdict.ANSWERED
     if isinstance(error, BaseExceptionGroup):
-        return min(judged(each) for each in error.exceptions)
+        return min(_of_all(each, around) for each in error.exceptions)
     known = next((_KNOWN[name] for name in names if name in _KNOWN), None)
     if known is not Verdict.NOT_REACHED and not _WRAPPERS.isdisjoint(names):
-        return max(known or Verdict.NOTHING, judged(_named_by(error)))
+        return max(known or Verdict.NOTHING, _of_all(_named_by(error), around))
     if known is Verdict.FAILED and _was_refused_by_http_2(error):
         return Verdict.NOT_REACHED
     if known is not None:

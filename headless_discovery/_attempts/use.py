@@ -1,7 +1,7 @@
 """One use of an endpoint: in flight while it lasts, and reported at its end."""
 
 import weakref
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .._store.shared import Shared
 
 
-_attempted: ContextVar["weakref.ref[InUse] | None"] = ContextVar("attempted", default=None)
-"""The attempt that a thread or task is in; weak, so that one that was interrupted does not stay."""
+_attempted: ContextVar["tuple[weakref.ref[InUse], ...]"] = ContextVar("attempted", default=())
+"""The attempts that a thread or task is in, within one another; weak, so that one that was
+interrupted does not stay."""
 
 
 class InUse:
@@ -87,12 +88,12 @@ class InUse:
             chooser.ended(self.endpoint, self._key, GeneratorExit(), well=None)
 
     def mark_attempted(self) -> None:
-        """Notes this as the attempt that the thread or task is in."""
-        _attempted.set(weakref.ref(self))
+        """Notes this as the innermost attempt that the thread or task is in."""
+        _attempted.set((weakref.ref(self), *[weakref.ref(each) for each in _attempts_here()]))
 
     def is_of(self, peers: "Shared", endpoint: Endpoint) -> bool:
-        """Whether it is in progress, on this endpoint."""
-        return not self._over and self._peers is peers and self.endpoint is endpoint
+        """Whether it is on this endpoint."""
+        return self._peers is peers and self.endpoint is endpoint
 
     def __del__(self) -> None:
         if not self._over:
@@ -101,9 +102,15 @@ class InUse:
 
 def in_attempt(peers: "Shared", endpoint: Endpoint) -> bool:
     """Whether this thread or task is in an attempt on the endpoint: one call must count once."""
-    reference = _attempted.get()
-    in_use = None if reference is None else reference()
-    return in_use is not None and in_use.is_of(peers, endpoint)
+    return any(in_use.is_of(peers, endpoint) for in_use in _attempts_here())
+
+
+def _attempts_here() -> Iterator[InUse]:
+    """Those in progress, the innermost first."""
+    for reference in _attempted.get():
+        in_use = reference()
+        if in_use is not None and not in_use._over:
+            yield in_use
 
 
 @attrs.define(eq=False)

@@ -39,30 +39,30 @@ class Policy:
     """
 
     min_refresh: float = attrs.field(default=5, validator=_positive)
-    """Lower bound on the refresh interval; a shorter TTL is raised to it. Default: 5."""
+    """Lower bound on the refresh interval; a shorter TTL is raised to it. 5 by default."""
     max_refresh: float = attrs.field(default=10, validator=_positive)
-    """Upper bound on the refresh interval; a longer TTL is clamped to it. Default: 10."""
+    """Upper bound on the refresh interval; a longer TTL is clamped to it. 10 by default."""
     jitter: float = attrs.field(default=0.2, validator=_share)
     """Each interval is lengthened by a random share up to this one, so that processes do not query
-    at the same time. Default: 0.2."""
+    at the same time. 0.2 by default."""
     refresh_floor: float = attrs.field(default=1, validator=_positive)
-    """Minimum time between two lookups, also for `refresh()`. Default: 1."""
+    """Minimum time between two lookups, also for `refresh()`. 1 by default."""
     on_empty: Literal["grace", "keep", "clear"] = attrs.field(default="grace", validator=_on_empty)
-    """What to do when the Service becomes empty. Default: ``"grace"``.
+    """What to do when the Service becomes empty; ``"grace"`` by default.
 
     ``"grace"``: keep the endpoints until later answers confirm it; ``"keep"``: keep them without a
     time limit; ``"clear"``: drop them at once.
     """
     empty_grace: float = attrs.field(default=30, validator=_seconds)
-    """With ``"grace"``: how long the answers must stay empty. Default: 30."""
+    """How long the answers must stay empty with ``on_empty="grace"``. 30 by default."""
     backoff_max: float = attrs.field(default=30, validator=_positive)
-    """Upper bound on the random backoff after failed lookups. Default: 30."""
+    """Upper bound on the random backoff after failed lookups. 30 by default."""
     eject_after: int = attrs.field(default=3, validator=_count)
-    """Consecutive failures after which an endpoint is ejected. Default: 3."""
+    """Consecutive failures after which an endpoint is ejected. 3 by default."""
     eject_for: float = attrs.field(default=1, validator=_positive)
-    """Duration of the first ejection; doubled at each further failure. Default: 1."""
+    """Duration of the first ejection; doubled at each further failure. 1 by default."""
     eject_max: float = attrs.field(default=30, validator=_positive)
-    """Maximum duration of an ejection. Default: 30."""
+    """Maximum duration of an ejection. 30 by default."""
 
     def __attrs_post_init__(self) -> None:
         for low, high in (("min_refresh", "max_refresh"), ("eject_for", "eject_max")):

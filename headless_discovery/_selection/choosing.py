@@ -182,7 +182,7 @@ class Random:
         return draws
 
 
-_OURS = (RoundRobin, Random, Sticky, LeastLoaded, Session)
+_SELECTS = [ours.select for ours in (RoundRobin, Random, Sticky, LeastLoaded, Session)]
 _NAMES = ("round-robin", "random", "sticky", "least-loaded", "session")
 
 
@@ -220,7 +220,7 @@ def _checked(strategy: Strategy, endpoints: Sequence[Endpoint], key: Key | None)
     if isinstance(chosen, Endpoint):
         index = bisect_left(endpoints, chosen.identity, key=identity_of)
         if endpoints[index : index + 1] == (chosen,):
-            return chosen
+            return endpoints[index]  # the same object as everywhere, if it gave an equal one
     raise ConfigurationError(
         f"{type(strategy).__name__}.select returned {chosen!r:.60}, which is none of the "
         f"{len(endpoints)} endpoints that it was given"
@@ -277,15 +277,16 @@ class Chooser:
         elif isinstance(strategy, LeastLoaded | Session):
             strategy = strategy._of(self._context)
         self._strategy = strategy
-        own = type(strategy) in _OURS
+        # A class of the caller's own that only adds to one of ours chooses as that does.
+        own = getattr(type(strategy), "select", None) in _SELECTS
         self._select = strategy.select if own else functools.partial(_checked, strategy)
         self._began = getattr(strategy, "began", None)
         self._ended = getattr(strategy, "ended", None)
         self._session = strategy if isinstance(strategy, Session) else None
         self.hears = not (self._began is self._ended is self._session is None)
         """Whether the strategy wants to know of uses."""
-        self._further: Callable[[Sequence[Endpoint], Key | None], Endpoint] = getattr(
-            strategy, "_further", self._select
+        self._further: Callable[[Sequence[Endpoint], Key | None], Endpoint] = (
+            getattr(strategy, "_further", self._select) if own else self._select
         )
         self._rng = rng
         self._zone = zone

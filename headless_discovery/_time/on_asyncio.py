@@ -16,6 +16,9 @@ class _Asyncio:
     def event(self) -> asyncio.Event:
         return asyncio.Event()
 
+    def task(self) -> object:
+        return asyncio.current_task()
+
     def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
         return _Task(job, at_end)
 

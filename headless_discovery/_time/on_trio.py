@@ -19,6 +19,9 @@ class _Trio:
     def event(self) -> trio.Event:
         return trio.Event()
 
+    def task(self) -> object:
+        return trio.lowlevel.current_task()
+
     def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
         return _Task(job, at_end)
 

@@ -50,6 +50,10 @@ class Library(Protocol):
         """One that is not set."""
         ...
 
+    def task(self) -> object:
+        """The task that runs."""
+        ...
+
     def spawn(self, job: Job, at_end: Callable[[], None]) -> Task:
         """Begins a job without a parent and must not raise.
 

@@ -92,7 +92,7 @@ class FakeCluster:
 
     @property
     def synced(self) -> bool:
-        """``False``: as CoreDNS before its first list, SERVFAIL for names not known yet."""
+        """``False`` answers SERVFAIL for unknown names, as CoreDNS does before its first list."""
         return self._answers.synced
 
     @synced.setter
@@ -221,7 +221,7 @@ class FakeCluster:
 
     @property
     def aio(self) -> FakeAio:
-        """The same for tasks: ``cluster.aio.peers(...)``."""
+        """The same for asyncio and trio, as ``cluster.aio.peers(...)``."""
         return FakeAio(self._inside.arguments)
 
     def serve(

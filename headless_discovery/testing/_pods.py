@@ -108,7 +108,7 @@ class FakePod:
 
     @property
     def hostname(self) -> str:
-        """Its first label in DNS: its host name, or its dashed address."""
+        """Its first label in DNS, which is its host name or its dashed address."""
         pod, inside = self._pod, self._inside
         endpoint = inside.model.endpoint(self._service, pod, pod.addresses[0])
         return endpoint.label(pod_names=inside.options.endpoint_pod_names)
@@ -156,7 +156,7 @@ class FakePod:
 
     @property
     def aio(self) -> "FakeAio":
-        """The same for tasks: ``pod.aio.peers(...)``."""
+        """The same for asyncio and trio, as ``pod.aio.peers(...)``."""
         return FakeAio(self._arguments)
 
     def _arguments(self, service: str, given: PeersArguments) -> PeersArguments:

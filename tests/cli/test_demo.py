@@ -59,6 +59,7 @@ def test_a_rolling_update_moves_each_pod_under_its_name() -> None:
     assert moved == [f"gossip-{number}" for number in (4, 3, 2, 1, 0)]
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("headless_discovery._cli._demo._SPEED", 10_000)
@@ -68,6 +69,7 @@ def test_a_terminal_sees_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "departing" in out.getvalue()
 
 
+@pytest.mark.slow
 def test_its_pace_is_that_of_the_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     pauses: list[None] = []

@@ -15,6 +15,8 @@ import pytest
 
 from headless_discovery._cli import main, make_parser
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ["resolve", "watch", "wait", "doctor", "demo", "serve"]
 
 

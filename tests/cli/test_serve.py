@@ -19,6 +19,8 @@ from headless_discovery._cli._options import Arguments
 from headless_discovery._cli._serve import serve
 from headless_discovery.testing._server import NameServer
 
+pytestmark = pytest.mark.slow
+
 SERVICE = """\
 kind: Service
 metadata: {name: web}

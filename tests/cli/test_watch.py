@@ -22,6 +22,8 @@ from headless_discovery._cli._options import Arguments
 from headless_discovery._cli._watch import follow, write_json, write_text, writer_for
 from headless_discovery.testing import FakeCluster, FakeService
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
 

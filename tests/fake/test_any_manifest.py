@@ -17,6 +17,8 @@ from tests.fake.asking import WEB, ask
 from tests.fake.test_manifests import endpoint_slice, pod, service
 from tests.fake.test_workloads import stateful_set, workload
 
+pytestmark = pytest.mark.slow
+
 MANIFESTS = int(os.environ.get("MANIFESTS", "200"))
 SEED = int(os.environ.get("MANIFEST_SEED", "1"))
 GOOD: list[Any] = [

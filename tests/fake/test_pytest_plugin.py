@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CONFTEST = 'pytest_plugins = ["headless_discovery.testing.pytest"]\n'
 TESTS = """
 import pytest
@@ -39,10 +41,12 @@ def run(folder: Path, conftest: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_who_asks_for_the_plugin_has_a_cluster_and_its_clock(tmp_path: Path) -> None:
     assert "3 passed" in run(tmp_path, CONFTEST)
 
 
+@pytest.mark.slow
 def test_who_does_not_ask_has_neither(tmp_path: Path) -> None:
     said = run(tmp_path, "")
     assert "fixture 'fake_cluster' not found" in said

@@ -26,6 +26,7 @@ def the_same_state(recorded: dict[str, Any]) -> FakeCluster:
     return cluster
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECORDED, ids=[path.stem for path in RECORDED])
 def test_the_fake_answers_as_the_real_server_did(path: Path) -> None:
     recorded = load(path)

@@ -174,6 +174,7 @@ def test_questions_in_a_row_are_answered_in_their_order(port: int) -> None:
                 assert reply[:2] == wire[:2]
 
 
+@pytest.mark.slow
 def test_a_client_that_takes_no_replies_is_not_read_from(cluster: FakeCluster, port: int) -> None:
     cluster.service("web").scale(150)
     asked = [framed(query(NAME, "SRV", id=number)) for number in range(600)]

@@ -351,6 +351,7 @@ def test_what_cannot_be_is_refused_at_once_and_nothing_is_changed(
     assert rcode(ask(cluster)) == "NXDOMAIN"
 
 
+@pytest.mark.slow
 def test_twenty_thousand_pods_can_be_made(cluster: FakeCluster) -> None:
     cluster.apply([service(), workload("Deployment", replicas=20_000)])
     assert len(set(pod_names(cluster))) == 20_000

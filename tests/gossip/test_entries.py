@@ -24,6 +24,8 @@ from examples.gossip.messages import (
     encode,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def entry(key: str, version: int, writer: str) -> Entry:
     """A stamp belongs to one write: what is written follows from it."""

@@ -14,6 +14,8 @@ from examples.gossip import journal as module
 from examples.gossip.entries import Entry, Map
 from examples.gossip.journal import Journal
 
+pytestmark = pytest.mark.slow
+
 A1 = Entry("a", "1", 1, "x")
 A2 = Entry("a", None, 2, "x", deleted_at=5.5)
 B1 = Entry("b", "é\n\0", 1, "y")

@@ -15,6 +15,8 @@ from examples.gossip.node import READY_FOR, Node, NotAcknowledgedError, PeerErro
 from headless_discovery import Endpoint
 from headless_discovery.testing import FakeCluster, FakePod
 
+pytestmark = pytest.mark.slow
+
 
 class Memory:
     """A disk."""

@@ -20,6 +20,8 @@ from examples.gossip.node import NotAcknowledgedError
 from headless_discovery.testing import FakeCluster
 from tests.gossip.world import CrashedError, World
 
+pytestmark = pytest.mark.slow
+
 DNS_FAILURES, API_FAILURES = map(get_args, get_args(get_type_hints(FakeCluster.fail)["kind"]))
 SCHEDULES = int(os.environ.get("SCHEDULES", "20"))
 """CI takes 200."""

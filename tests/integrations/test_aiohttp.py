@@ -15,6 +15,8 @@ from headless_discovery.integrations.aiohttp import NoPeerError, PeersMiddleware
 
 from .servers import Pods, requests_of, serving, sha_of
 
+pytestmark = pytest.mark.slow
+
 Client = Callable[[aiohttp.ClientSession, aio.Peers], Awaitable[None]]
 
 

@@ -18,6 +18,8 @@ from headless_discovery.testing import FakeCluster
 
 from .callers import KINDS, Caller
 
+pytestmark = pytest.mark.slow
+
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -18,6 +18,8 @@ from headless_discovery.integrations import httpx, httpx2
 from .callers import KINDS, Caller, streamed
 from .servers import requests_of, serving, sha_of
 
+pytestmark = pytest.mark.slow
+
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

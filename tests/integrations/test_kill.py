@@ -20,6 +20,8 @@ from headless_discovery.testing import FakeCluster
 from .callers import PATIENCE
 from .servers import Pods, requests_of, serving
 
+pytestmark = pytest.mark.slow
+
 WORKERS = 6
 REQUESTS = 300
 """The pod is killed as half of them are sent; the others go on meanwhile."""

@@ -15,6 +15,8 @@ from headless_discovery.integrations.httpx2 import PeersTransport
 from .callers import KINDS, PATIENCE, Caller
 from .quick import QuickPods, quick
 
+pytestmark = pytest.mark.slow
+
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

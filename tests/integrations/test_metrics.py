@@ -19,6 +19,8 @@ from headless_discovery.integrations.opentelemetry import observe
 from headless_discovery.integrations.prometheus import PeersCollector
 from headless_discovery.testing import FakeCluster
 
+pytestmark = pytest.mark.slow
+
 
 def some_peers() -> Peers:
     cluster = FakeCluster()

@@ -15,6 +15,8 @@ from headless_discovery.integrations.httpx2 import AsyncPeersTransport, PeersTra
 from .callers import PATIENCE
 from .servers import Pods, requests_of, serving
 
+pytestmark = pytest.mark.slow
+
 SDKS = ["openai", "openai-async", "anthropic", "anthropic-async"]
 Ask = Callable[[str, str], str]
 """From a session and a request's id to the pod that answered."""

@@ -24,6 +24,8 @@ import pytest
 from headless_discovery.testing import FakeCluster, FakeService
 from tests.runtimes import programs
 
+pytestmark = pytest.mark.slow
+
 REQUESTS, CHANGE_AT, KILL_AT = 100, 30, 60
 IN_TIME = 20  # seconds, on a loaded machine
 Told = dict[str, Any]

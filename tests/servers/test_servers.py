@@ -16,6 +16,8 @@ from tests.cluster.control_plane import Programs
 from tests.servers import between
 from tests.servers.lives import IMPATIENT, live
 
+pytestmark = pytest.mark.slow
+
 SEED = 1
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from .load import COLD, HOT_KEYS, ONE_SLOW, SESSIONS, Scenario, outcome
 
+pytestmark = pytest.mark.slow
+
 CALLS = 6000
 DOCS = Path(__file__).parents[2] / "docs"
 

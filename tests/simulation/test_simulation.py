@@ -11,6 +11,8 @@ from headless_discovery._membership import Membership
 from . import picture
 from .world import Bounds, Result, World
 
+pytestmark = pytest.mark.slow
+
 
 def run(seed: int, nodes: int = 3) -> Result:
     told: list[str] = []

@@ -1,6 +1,10 @@
 """What staying in the zone saves and risks: the promises of docs/dns-or-api.md, on short runs."""
 
+import pytest
+
 from .zones import EVEN, SLOW, UNEVEN, Case, Outcome, outcome
+
+pytestmark = pytest.mark.slow
 
 CALLS = 2000
 
