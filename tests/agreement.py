@@ -46,8 +46,11 @@ def _meaning(message: dns.message.Message) -> Answer:
     services = _rdatas(answers) if question.rdtype == RdataType.SRV else []
     glue = _of(message.additional, *_ADDRESS) if services else []
     saying_no: list[dns.rrset.RRset] = []
+    referring: list[dns.rrset.RRset] = []
     if not answers and not aliases:
-        saying_no = _of(message.authority, RdataType.SOA) or _of(message.authority, RdataType.NS)
+        saying_no = _of(message.authority, RdataType.SOA)
+        if not saying_no and rcode == "NOERROR":
+            referring = _of(message.authority, RdataType.NS)
     addresses_of: dict[str, list[dns.rrset.RRset]] = {}
     for rrset in glue:
         addresses_of.setdefault(_text(rrset.name), []).append(rrset)
@@ -67,6 +70,7 @@ def _meaning(message: dns.message.Message) -> Answer:
         ),
         alias=_text(_rdatas(aliases)[0].target) if aliases else None,
         soa=_text(saying_no[0].name) if saying_no else None,
+        referral=_text(referring[0].name) if referring else None,
         stale=stale,
     )
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import attrs
+import dns.message
+import dns.rcode
 import pytest
 
 from headless_discovery import IncompleteAnswer, LookupFailed, LookupTimeout, ServiceName
@@ -198,6 +200,18 @@ def badvers(asked: bytes) -> bytes:
     return reply(asked, rcode="BADVERS")
 
 
+def badcookie(asked: bytes) -> bytes:
+    message = dns.message.make_response(dns.message.from_wire(asked))
+    message.use_edns(0)
+    message.set_rcode(dns.rcode.BADCOOKIE)
+    return message.to_wire()
+
+
+def referral_to(zone: str) -> Callable[[bytes], bytes]:
+    """A server that does not go and ask for others, and only says where to."""
+    return lambda asked: reply(asked, authority=[f"{zone} 30 IN NS ns1.example."])
+
+
 def notimp(asked: bytes) -> bytes:
     return reply(asked, rcode="NOTIMP")
 
@@ -318,6 +332,21 @@ def test_the_lifetime_is_for_all_questions_of_a_lookup() -> None:
     assert world.now == 1005
 
 
+@pytest.mark.parametrize("zone", [".", "local.", "cluster.local.", "shop.svc.cluster.local."])
+def test_a_referral_to_other_servers_is_no_answer(zone: str) -> None:
+    played = Played(referral_to(zone), found)
+    assert played.answer.server == SERVERS[1]
+    assert played.sent == ["1 udp", "2 udp"]
+    error = Played(referral_to(zone), servers=1).error
+    assert "only a referral" in str(error)
+    assert error.rcode == "NOERROR"
+
+
+def test_nor_is_one_over_tcp_which_is_not_asked_for_again_over_udp() -> None:
+    played = Played(referral_to("local."), tcp_first=True, servers=1)
+    assert played.sent == ["1 tcp"]
+
+
 def test_a_question_for_one_server_is_never_put_to_another() -> None:
     played = Played(refused, question=attrs.evolve(A, at=SERVERS[1]))
     assert played.sent == ["2 udp"]
@@ -337,7 +366,7 @@ def test_what_does_not_answer_the_question_is_dropped_and_the_wait_goes_on() -> 
 # EDNS.
 
 
-@pytest.mark.parametrize("confused", [formerr, badvers, notimp, servfail])
+@pytest.mark.parametrize("confused", [formerr, badvers, badcookie, notimp, servfail])
 @pytest.mark.parametrize("tcp", [False, True])
 def test_a_server_that_may_not_know_edns_is_asked_once_more_without(
     confused: Callable[[bytes], bytes], tcp: bool
@@ -542,10 +571,23 @@ def test_where_no_server_says_more_it_is_the_answer_and_tells_who_said_it() -> N
     assert played.answer.servers == (SERVERS[0], SERVERS[2])
 
 
-def test_other_servers_are_waited_for_only_shortly_then() -> None:
-    played = Played(bare_nxdomain, None)
-    assert played.answer.servers == (SERVERS[0],)
-    assert played.took == 0.5
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.9])
+def test_other_servers_have_the_time_of_one_try_then(seconds: float) -> None:
+    played = Played(bare_nxdomain, Later(seconds, found), servers=2)
+    assert played.answer.addresses == ("10.1.1.1",)
+    assert played.took == pytest.approx(seconds)
+
+
+def test_a_silent_one_costs_that_once_in_a_lookup_and_half_a_second_later() -> None:
+    world = World(servers=2)
+    handler: Handler = lambda send: bare_nxdomain if send.server == SERVERS[0] else None  # noqa: E731 - short
+    [[first], [_]] = world.rounds(handler, [A], [AAAA])
+    assert isinstance(first, Answer)
+    assert first.servers == (SERVERS[0],)
+    assert world.now - 1000 == 2.5
+    before = world.now
+    world.rounds(handler, [A])
+    assert world.now - before == 0.5
 
 
 def test_a_no_that_is_held_is_the_answer_when_time_is_over() -> None:

@@ -347,6 +347,24 @@ def test_another_is_needed_for_a_minute_after_it_had_addresses(zone: Zone, key: 
     assert look(zone, memory, now=160).needed(key)
 
 
+@pytest.mark.parametrize(
+    ("family", "needed"), [("prefer-ipv4", "A"), ("prefer-ipv6", "AAAA"), ("ipv4", "A")]
+)
+@pytest.mark.parametrize(
+    "zone",
+    [{}, {"web SRV": pods(443, web_0="10.0.0.1")}, {"web SRV": srv(("web", 80)), "web A": NODATA}],
+    ids=["nobody", "another port", "a virtual IP"],
+)
+def test_nor_is_the_other_one_needed_to_tell_why_a_named_port_is_not_there(
+    zone: Zone, family: str, needed: str
+) -> None:
+    other = {"A": "AAAA", "AAAA": "A"}[needed]
+    looked = look({**zone, f"web {other}": SILENT}, port="http", family=family)
+    assert looked.needed(f"web {needed}")
+    assert not looked.needed(f"web {other}")
+    assert not isinstance(looked.outcome, Unknown)
+
+
 def test_a_family_without_addresses_is_needed_no_more() -> None:
     memory = Memory()
     look(DUAL, memory)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -334,6 +335,31 @@ def test_a_resolv_conf_that_changes_is_read_again(
         other.write_text(f"nameserver {second.nameserver}\n# another one\n")
         other.rename(conf)
         assert eventually(lambda: len(kubia.refresh().endpoints) == 2)
+
+
+@pytest.mark.parametrize("instead", ["nothing", "an empty file", "a pipe"])
+def test_while_it_names_nobody_what_is_known_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, instead: str
+) -> None:
+    conf, kept = tmp_path / "resolv.conf", tmp_path / "kept"
+    monkeypatch.delenv("HEADLESS_DISCOVERY_NAMESERVER", raising=False)
+    monkeypatch.setattr("headless_discovery._dns.resolver.RESOLV_CONF", conf)
+    cluster = FakeCluster()
+    cluster.add_service("web", ports=[80]).scale(2)
+    with cluster.serve() as server:
+        conf.write_text(f"nameserver {server.nameserver}\n")
+        kubia = peers("web", namespace="default", policy=QUICK)
+        assert len(kubia.endpoints()) == 2
+        conf.rename(kept)
+        if instead == "an empty file":
+            conf.touch()
+        elif instead == "a pipe":
+            os.mkfifo(conf)
+        assert eventually(lambda: kubia.refresh().state == "stale")
+        assert len(kubia.endpoints()) == 2
+        assert "names none" in (kubia.snapshot.reason or "")
+        kept.replace(conf)
+        assert eventually(lambda: kubia.refresh().state == "live")
 
 
 # Processes. Each in an interpreter of its own, so that this one's threads are not forked.

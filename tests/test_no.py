@@ -39,7 +39,7 @@ from tests.lookups import (
     worth,
 )
 from tests.messages import nodata, nxdomain, reply
-from tests.test_exchange import SERVERS, World
+from tests.test_exchange import SERVERS, Later, World, referral_to
 
 OWN, FOREIGN, NONE = "cluster.local", ".", None
 RCODES = ("NXDOMAIN", "NOERROR")
@@ -338,6 +338,46 @@ def test_a_later_servers_no_counts_if_it_serves_the_domain(first: Server_, last:
     expected = Unknown if first is hijacker and last is cache else Empty
     assert isinstance(lookup_at(first, last), expected)
     assert isinstance(lookup_at(last, first), expected)
+
+
+ZONES = [".", "local.", "cluster.local.", "svc.cluster.local."]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("port", [None, "http"])
+def test_a_referral_says_nothing_whatever_zone_it_names(zone: str, port: str | None) -> None:
+    lame = referral_to(zone)
+    memory = Memory()
+    assert isinstance(lookup_at(lame, memory=memory, port=port), Unknown)
+    assert isinstance(lookup_at(lame, cluster_with("web-0"), memory=memory, port=port), Found)
+    for _ in range(5):
+        assert isinstance(lookup_at(lame, memory=memory, port=port), Unknown)
+
+
+@pytest.mark.parametrize("first", [stub, cache, hijacker])
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.2])
+@pytest.mark.parametrize("port", [None, "http"])
+def test_pods_that_a_slow_server_lists_are_found(
+    first: Server_, seconds: float, port: str | None
+) -> None:
+    slow: Any = Later(seconds, cluster_with("web-0"))
+    assert isinstance(lookup_at(first, slow, port=port), Found)
+
+
+@pytest.mark.parametrize("rcode", RCODES)
+def test_one_servers_no_to_a_port_is_not_held_against_pods_that_another_lists(rcode: str) -> None:
+    def deaf_to_ports(send: Send) -> Any:
+        cluster = cluster_with("web-0")
+        return None if b"\5_http" in send.wire else cluster
+
+    def handler(send: Send) -> Any:
+        if send.server == SERVERS[0]:
+            return lambda asked: reply(asked, rcode=rcode)
+        return deaf_to_ports(send)
+
+    outcome = World(servers=2).play(playing_of(port="http"), handler)
+    assert isinstance(outcome, Unknown), "no NoSuchPort"
+    assert "10.0.0.1:53 says" in str(outcome.error)
 
 
 @pytest.mark.parametrize("others", [(stub,), (silent,), (hijacker,), (stub, stub), (silent, stub)])

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,48 @@ def test_use_vc_in_resolv_conf_means_tcp_first_for_the_servers_that_it_names(
     assert not Resolver(["10.0.0.1"]).plan().tcp_first
     monkeypatch.setenv("HEADLESS_DISCOVERY_NAMESERVER", "10.0.0.1")
     assert not Resolver().plan().tcp_first
+
+
+@pytest.mark.parametrize(
+    ("options", "tcp_first"),
+    [("use-vc", True), ("ndots:5 use-vc", True), ("", False), ("no-use-vc ndots:5", False)],
+)
+def test_so_does_res_options(
+    resolv_conf: Path, monkeypatch: pytest.MonkeyPatch, options: str, *, tcp_first: bool
+) -> None:
+    monkeypatch.setenv("RES_OPTIONS", options)
+    resolv_conf.write_text("nameserver 10.0.0.1\n")
+    assert Resolver().plan().tcp_first is tcp_first
+    assert not Resolver(["10.0.0.1"]).plan().tcp_first
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def make_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_folder, make_loop, make_device])
+def test_what_is_no_file_names_no_server_and_is_not_waited_for(
+    resolv_conf: Path, make: Callable[[Path], None]
+) -> None:
+    resolv_conf.write_text("nameserver 10.0.0.1\n")
+    resolver = Resolver()
+    assert servers(resolver) == ["10.0.0.1:53"]
+    resolv_conf.unlink()
+    make(resolv_conf)
+    with pytest.raises(ConfigurationError, match="no name server"):
+        resolver.plan()
 
 
 def test_a_file_that_was_replaced_with_the_same_size_and_time_is_read_again(

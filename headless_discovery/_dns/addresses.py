@@ -251,7 +251,9 @@ def diagnose(look: Look, said: Reply | None) -> Asking[Outcome]:
     wanted = look.wanted
     name = wanted.below
     types = (Type.SRV, Type.A, Type.AAAA)
-    came = yield [Question(name, rdtype) for rdtype in types]
+    came = yield [
+        Question(name, rdtype, needed=rdtype is Type.SRV or look.needs(rdtype)) for rdtype in types
+    ]
     services = came[0]
     replies = _no_alias(wanted, dict(zip(types, came, strict=True)), services)
     if isinstance(services, Answer):
@@ -267,6 +269,10 @@ def diagnose(look: Look, said: Reply | None) -> Asking[Outcome]:
         return Unknown(meaning.no_srv(wanted, services))
     if isinstance(said, LookupFailed):
         return Unknown(said)
+    if said is not None and not meaning.is_proven(wanted.service, said):
+        said_so = said.servers or (said.server,)
+        if services.server not in said_so:  # who lists pods said no such thing
+            return meaning.not_served(wanted, said)
     return meaning.no_such_port(wanted, [number for _, number in services.services])
 
 

@@ -41,7 +41,7 @@ _HARDLY = 0.02
 _REMEMBERED = 300.0
 """Seconds for which an observation about a server is used before it is made again."""
 _USABLE = ("NOERROR", "NXDOMAIN")
-KNOWS_NO_EDNS = ("FORMERR", "BADVERS", "NOTIMP")  # RFC 6891, 7
+KNOWS_NO_EDNS = ("FORMERR", "BADVERS", "NOTIMP", "BADCOOKIE")  # RFC 6891, 7; RFC 7873, 5.2.3
 _PERHAPS_NO_EDNS = (*KNOWS_NO_EDNS, "SERVFAIL")
 
 
@@ -198,7 +198,8 @@ class _Exchange:
         self._learnt = learnt
         self._servers = [learnt.of(server) for server in plan.servers]
         self._now = now
-        self._deadline = now() + plan.lifetime
+        self._began = now()
+        self._deadline = self._began + plan.lifetime
         self._open: dict[Send, _Try] = {}
         self._timers: deque[_Try] = deque()  # all have equally long: the first is over first
         self._sends: list[Send] = []
@@ -287,24 +288,41 @@ class _Exchange:
                     for one in talk.tries:
                         if one in self._open:
                             one.known.silent_to[talk.question.rdtype] = time + _REMEMBERED
+                            self._note_silence(one)
                     self._give_up(talk, NOT_WAITED_FOR)
         while timers and (timers[0].over or timers[0].began + self._plan.timeout <= time):
             one = timers.popleft()
             if not one.over:
                 one.over = True
-                if one.known.heard < one.began:
-                    one.known.silent = time + _REMEMBERED
+                self._note_silence(one)
                 self._failed(one, NoReply.in_time(self._plan.timeout))
+
+    def _note_silence(self, one: _Try) -> None:
+        """It is asked last from now on, if it said nothing at all in the time of a try."""
+        if one.known.heard < one.began <= self._time - self._plan.timeout:
+            one.known.silent = self._time + _REMEMBERED
 
     def _unsettled(self) -> list[_Talk]:
         return [talk for talk in (*self._going, *self._waiting) if talk.reply is None]
 
     def _limit(self, talk: _Talk) -> None:
         """It is waited for only briefly from now on."""
-        rdtype, time = talk.question.rdtype, self._time
-        was_silent = [known.silent_to.get(rdtype, -math.inf) > time for known in talk.asked]
-        talk.limit = min(talk.limit, time + (_HARDLY if all(was_silent) else _SHORTLY))
+        hardly = self._were_silent(talk)
+        talk.limit = min(talk.limit, self._time + (_HARDLY if hardly else _SHORTLY))
         self._limited = True
+
+    def _limit_others(self, talk: _Talk) -> None:
+        """Other servers than the one that said no have one try's time in a lookup."""
+        until = self._time + _SHORTLY
+        if not self._were_silent(talk):
+            until = max(until, self._began + self._plan.timeout)
+        talk.limit = min(talk.limit, until)
+        self._limited = True
+
+    def _were_silent(self, talk: _Talk) -> bool:
+        """Whether those that are waited for gave no answer to such a question the last time."""
+        rdtype, time = talk.question.rdtype, self._time
+        return all(known.silent_to.get(rdtype, -math.inf) > time for known in talk.asked)
 
     # Sending.
 
@@ -373,8 +391,13 @@ class _Exchange:
     def _took(self, one: _Try, said: Answer | NoReply) -> None:
         """The meaning of a complete reply."""
         talk, known = one.talk, one.known
-        if isinstance(said, NoReply) or said.rcode not in _USABLE:
-            self._failed(one, said if isinstance(said, NoReply) else NoReply.refusal(said.rcode))
+        if isinstance(said, Answer):
+            if said.referral is not None:
+                said = NoReply.referral(said.referral)
+            elif said.rcode not in _USABLE:
+                said = NoReply.refusal(said.rcode)
+        if isinstance(said, NoReply):
+            self._failed(one, said)
             return
         known.note_answer(one, self._time)
         if said.server is None:
@@ -384,7 +407,7 @@ class _Exchange:
         if said.negative and self._is_doubtful(said, talk.question):
             talk.held.append(said)
             self._doubtful.add(known.server)
-            self._limit(talk)
+            self._limit_others(talk)
             if not talk.goes_on:
                 self._ask_next(talk)
         else:

@@ -36,6 +36,11 @@ class NoReply:
         return cls(rcode, rcode)
 
     @classmethod
+    def referral(cls, zone: str) -> Self:
+        """Other servers are named, which are not queried: no resolver does that."""
+        return cls(f"only a referral to the servers of {zone}", "NOERROR")
+
+    @classmethod
     def because_of(cls, error: OSError) -> Self:
         """The socket failed."""
         return cls(error.strerror or str(error) or type(error).__name__)

@@ -64,7 +64,9 @@ class Answer:
     alias: str | None = None
     """Where a CNAME record sends the asker."""
     soa: str | None = None
-    """The zone that says no: the owner of a negative answer's SOA, or of its NS (a referral)."""
+    """The zone that says no: the owner of a negative answer's SOA."""
+    referral: str | None = None
+    """The zone whose servers it names instead of an answer (RFC 2308, 2.2): it says nothing."""
     stale: bool = False
     """The server calls it out of date: its own source does not answer (RFC 8914: 3, 19)."""
     server: Server | None = attrs.field(default=None, eq=False)

@@ -253,8 +253,11 @@ def _parse(wire: bytes, name: _Name) -> Answer:
         _grouped(records, _ADDITIONAL, Type.A, Type.AAAA) if rdtype == Type.SRV and answers else []
     )
     saying_no: list[_Row] = []
+    referring: list[_Row] = []
     if not answers and not aliases:
-        saying_no = _grouped(records, _AUTHORITY, _SOA) or _grouped(records, _AUTHORITY, _NS)
+        saying_no = _grouped(records, _AUTHORITY, _SOA)
+        if not saying_no and rcode == "NOERROR":
+            referring = _grouped(records, _AUTHORITY, _NS)
     services: dict[object, tuple[str, int]] = {}
     pointers: dict[object, str] = {}
     for record in answers:
@@ -278,6 +281,7 @@ def _parse(wire: bytes, name: _Name) -> Answer:
         pointers=tuple(pointers.values()),
         alias=_alias(aliases, name),
         soa=saying_no[0].owner if saying_no else None,
+        referral=referring[0].owner if referring else None,
         stale=stale,
     )
 

@@ -89,7 +89,7 @@ class Resolver:
             servers = tuple(
                 parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers
             )
-            tcp_first = conf.use_vc
+            tcp_first = conf.use_vc or "use-vc" in os.environ.get("RES_OPTIONS", "").split()
         if not servers:
             raise ConfigurationError(
                 f"no name server: {RESOLV_CONF} names none",

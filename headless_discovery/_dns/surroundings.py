@@ -175,6 +175,7 @@ class Surroundings:
 def read_text(path: Path) -> str | None:
     """The file's text, or ``None`` if it cannot be read: outside a pod that is the normal case."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        # Opening a pipe would wait until another process writes to it.
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
     except OSError:
         return None
