@@ -15,7 +15,7 @@ Each message names the query, the server and the reply, in at most 25 words; wha
 is the error's ``hint``. This module knows nothing of how an error comes about.
 """
 
-import math
+import sys
 from enum import StrEnum
 from typing import Any, Self, TypeVar
 
@@ -150,8 +150,7 @@ def check_seconds(
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or value < 0
+        or not 0 <= value <= sys.float_info.max
         or (value == 0 and not zero)
     ):
         least = "0 or more" if zero else "more than 0"

@@ -1,11 +1,27 @@
 """A wrong argument of a call is told at once, by its name, in every shell; and a wrong strategy."""
 
+import math
+import random
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from headless_discovery import ConfigurationError, Endpoint, Peers, aio, peers
+from headless_discovery import (
+    ConfigurationError,
+    Endpoint,
+    LeastLoaded,
+    Peers,
+    Policy,
+    Random,
+    Resolver,
+    RoundRobin,
+    Session,
+    aio,
+    peers,
+)
 from headless_discovery.testing import FakeClock, FakeCluster
 from tests.tasks import run
 
@@ -25,6 +41,18 @@ WRONG: list[tuple[str, Callable[[Any], Any]]] = [
     ("idempotent must be of type bool, not None", lambda web: web.call(str, idempotent=None)),
     ("fn must be a function, not 1", lambda web: web.call(1)),
     ("see_self must be of type bool, not 1", lambda web: web.wait_ready(see_self=1)),
+]
+
+
+HUGE: Any = 10**400
+NO_SECONDS: list[Any] = [HUGE, -HUGE, math.inf, math.nan, -1, Decimal(1), Fraction(1), True, "1"]
+SECONDS: list[tuple[str, Callable[[Any, Any], Any]]] = [
+    ("timeout", lambda web, value: web.call(str, timeout=value)),
+    ("timeout", lambda web, value: web.wait_ready(timeout=value)),
+    ("stable_for", lambda web, value: web.wait_ready(stable_for=value)),
+    ("idle", lambda _, value: Session(idle=value)),
+    ("eject_for", lambda _, value: Policy(eject_for=value)),
+    ("lifetime", lambda _, value: Resolver(["10.0.0.1"], lifetime=value)),
 ]
 
 
@@ -49,6 +77,30 @@ def test_a_wrong_argument_of_a_call_is_told_by_its_name(
     with pytest.raises(ConfigurationError) as caught:
         run("asyncio", main)
     assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=["threads", "tasks"])
+@pytest.mark.parametrize("value", NO_SECONDS, ids=lambda value: f"{value!r:.8}")
+@pytest.mark.parametrize(("name", "call"), SECONDS)
+def test_what_is_no_number_of_seconds_is_told_by_its_name(
+    shell: Any, name: str, call: Callable[[Any, Any], Any], value: Any
+) -> None:
+    web = shell.static(LISTED, clock=FakeClock())
+
+    async def main() -> None:
+        await _result(call(web, value))
+
+    with pytest.raises(ConfigurationError, match=rf"{name} must be a number"):
+        run("asyncio", main)
+
+
+@pytest.mark.parametrize("strategy", [RoundRobin, Random, LeastLoaded])
+@pytest.mark.parametrize("rng", [7, "seed", random, random.Random])
+def test_randomness_is_a_random_random(strategy: Any, rng: Any) -> None:
+    with pytest.raises(ConfigurationError, match="rng must be of type Random, not "):
+        strategy(rng=rng)
+    with pytest.raises(ConfigurationError, match="rng must be of type Random, not "):
+        peers("web.default", rng=rng)
 
 
 def test_nobody_is_asked_before_it_is_told(cluster: FakeCluster) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from .._endpoint import Endpoint, Row, row_of
-from .._errors import ConfigurationError, LookupTimeout, NoEndpoints, check_is_a
+from .._errors import ConfigurationError, LookupTimeout, NoEndpoints, check_is_a, check_seconds
 from .._selection import Key
 from .._store.shared import Shared
 from .._store.steps import Call, Wait
@@ -107,14 +107,8 @@ def rules(
             raise ConfigurationError(
                 f"{name} must be an object such as tenacity's {name}_..., not {given!r:.80}"
             )
-    if timeout is not None and (
-        isinstance(timeout, bool)
-        or not isinstance(timeout, int | float)
-        or not 0 < timeout < math.inf
-    ):
-        raise ConfigurationError(
-            f"timeout must be a number of seconds more than 0, or None, not {timeout!r:.80}"
-        )
+    if timeout is not None:
+        check_seconds("timeout", timeout, zero=False)
     return Rules(on, idempotent, stop, wait, timeout)
 
 

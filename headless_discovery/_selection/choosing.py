@@ -19,13 +19,14 @@ from .._endpoint import Endpoint, Row, Snapshot, by_identity, identity_of, row_o
 from .._errors import ConfigurationError
 from .._time.clock import Lock
 from .ejection import Ejection
-from .load import Context, LeastLoaded, Session
+from .load import Context, LeastLoaded, Session, chance
 from .sticky import Key, Sticky
 
 if TYPE_CHECKING:
     from .._membership import Policy
 
 log = logging.getLogger("headless_discovery")
+_Select = Callable[[Sequence[Endpoint], Key | None], Endpoint]
 
 
 @runtime_checkable
@@ -63,7 +64,7 @@ class RoundRobin:
     """
 
     def __init__(self, *, rng: random.Random | None = None) -> None:
-        self._rng = random.Random() if rng is None else rng
+        self._rng = chance(rng)
         self._keys = Sticky()
         self._lock = Lock()
         # The endpoints, whose turn it is, and the order of turns; replaced as a whole, so that an
@@ -136,7 +137,7 @@ class Random:
     """
 
     def __init__(self, *, rng: random.Random | None = None) -> None:
-        self._bits = (random.Random() if rng is None else rng).getrandbits
+        self._bits = chance(rng).getrandbits
         self._keys = Sticky()
         self._draws: tuple[Sequence[Endpoint] | None, Iterator[Endpoint]] = (None, iter(()))
 
@@ -241,7 +242,7 @@ class Choice:
     """The same for calls without a key: those of this process's zone, where one was given."""
     avoided: tuple[Endpoint, ...] = ()
     """The others: those that are departing or ejected."""
-    select: Callable[[Sequence[Endpoint], Key | None], Endpoint] = RoundRobin().select
+    select: _Select = RoundRobin().select
     """The strategy's."""
 
     def one(self, key: Key | None) -> Endpoint:
@@ -285,7 +286,7 @@ class Chooser:
         self._session = strategy if isinstance(strategy, Session) else None
         self.hears = not (self._began is self._ended is self._session is None)
         """Whether the strategy wants to know of uses."""
-        self._further: Callable[[Sequence[Endpoint], Key | None], Endpoint] = (
+        self._further: _Select = (
             getattr(strategy, "_further", self._select) if own else self._select
         )
         self._rng = rng
@@ -323,7 +324,10 @@ class Chooser:
         assert self.bounded is not None  # noqa: S101 - for type checkers
         with self._counting.usable():
             if self.bounded._is_full(endpoint):
-                endpoint = self.another(self._choice, key, tried, elsewhere=False) or endpoint
+                next_best = self._another(
+                    self._choice, key, tried, elsewhere=False, further=self.bounded._further
+                )
+                endpoint = next_best or endpoint
             self.in_flight.begin(use, endpoint)
         return endpoint
 
@@ -402,6 +406,17 @@ class Chooser:
         With a key the next-best. Without, one of the zone while there is any; ``elsewhere`` turns
         that round.
         """
+        return self._another(choice, key, tried, elsewhere=elsewhere, further=self._further)
+
+    def _another(
+        self,
+        choice: Choice,
+        key: Key | None,
+        tried: Container[Row],
+        *,
+        elsewhere: bool,
+        further: _Select,
+    ) -> Endpoint | None:
         groups = [choice.endpoints, choice.avoided]
         if key is None and choice.near is not choice.endpoints:
             groups.insert(0, choice.near)
@@ -410,7 +425,7 @@ class Chooser:
         for group in groups:
             left = tuple([endpoint for endpoint in group if row_of(endpoint) not in tried])
             if left:
-                return self._further(left, key)
+                return further(left, key)
         return None
 
     def sample(self, choice: Choice, k: int) -> tuple[Endpoint, ...]:

@@ -11,7 +11,7 @@ from typing import Self
 import attrs
 
 from .._endpoint import Endpoint, by_identity
-from .._errors import check_count, check_seconds
+from .._errors import check_count, check_is_a, check_seconds
 from .in_flight import InFlight
 from .sticky import Key, Sticky, encoded
 
@@ -20,6 +20,11 @@ _COMES_BACK = 30.0
 _LONGEST = 64
 """Longer keys are kept by their digest, so that memory is bounded whatever the keys."""
 Identity = tuple[str, str]
+
+
+def chance(rng: random.Random | None) -> random.Random:
+    """The source of randomness that was given, or one of its own."""
+    return random.Random() if rng is None else check_is_a("rng", rng, random.Random)
 
 
 @attrs.define(eq=False)
@@ -46,7 +51,7 @@ class LeastLoaded:
     """
 
     def __init__(self, *, rng: random.Random | None = None) -> None:
-        self._bits = (random.Random() if rng is None else rng).getrandbits
+        self._bits = chance(rng).getrandbits
         self._keys = Sticky()
         self._in_flight = InFlight()
         self._uses: tuple[Sequence[Endpoint] | None, list[dict[int, Endpoint]]] = (None, [])

@@ -18,6 +18,7 @@ from .._endpoint import Empty, Endpoint, Found, by_identity, identity_of
 from .._errors import ConfigurationError, NoEndpoints, check_is_a
 from .._membership import Policy
 from .._selection import Strategy, strategy_from
+from .._selection.load import chance
 from .._time.clock import Clock
 
 if TYPE_CHECKING:
@@ -185,12 +186,12 @@ def selection_arguments(
     rng: random.Random | None = None,
 ) -> Selecting:
     """Those that a fixed list has too, checked."""
-    chance = random.Random() if rng is None else check_is_a("rng", rng, random.Random)
+    randomness = chance(rng)
     return Selecting(
-        strategy=strategy_from(strategy, chance),
+        strategy=strategy_from(strategy, randomness),
         policy=_POLICY if policy is None else check_is_a("policy", policy, Policy),
         clock=Clock() if clock is None else check_is_a("clock", clock, Clock),
-        rng=chance,
+        rng=randomness,
         own_rng=rng is not None,
     )
 
