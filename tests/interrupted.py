@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from headless_discovery import Peers, Policy, Resolver, aio, peers
@@ -42,6 +43,9 @@ def interrupted_after(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # Python may overlook a signal that comes while it counts what is pending, until it takes
+        # its global lock again: it is raised here then, and not at some later moment.
+        time.sleep(0)
 
 
 def in_threads(resolver: Resolver, rng: random.Random) -> bool:
