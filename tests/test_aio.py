@@ -216,6 +216,34 @@ def test_a_task_that_watches_is_told_as_the_clock_is_advanced(
     runs(main)
 
 
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, GeneratorExit])
+def test_whatever_a_function_raises_the_others_are_called_and_the_background_goes_on(
+    runs: Run, real: tuple[FakeCluster, FakeService, Resolver], error: type[BaseException]
+) -> None:
+    _, web, resolver = real
+    quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
+
+    def fail(_: Change) -> None:
+        raise error
+
+    async def main() -> None:
+        told: list[int] = []
+        async with aio.peers("web.default", resolver=resolver, policy=quick) as kubia:
+            await kubia.endpoints()
+            kubia.on_change(fail)
+            kubia.on_change(lambda change: told.append(len(change.snapshot.endpoints)))
+            for count in (4, 5):
+                web.scale(count)
+                assert not await give_up_after(10, lambda count=count: until(lambda: count in told))
+
+    runs(main)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await pause(0.01)
+
+
 def test_on_change_tells_later_changes_until_it_is_stopped(
     runs: Run, cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """The life of a Peers among threads, forks and the end of the interpreter."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -231,6 +232,31 @@ def test_one_lookup_goes_on_at_a_time_and_one_that_comes_too_late_changes_nothin
     store.close()
     cluster.resolver.run(store.steps(late), cluster.clock)
     assert store.view.lookups == 1
+
+
+# Python ends a thread in silence for SystemExit; pytest does not.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError, GeneratorExit])
+def test_whatever_a_callback_raises_all_are_called_with_the_next_change_too(
+    error: type[BaseException],
+) -> None:
+    web = Peers.static(["10.0.0.1:80"])
+    called, told = threading.Semaphore(0), threading.Semaphore(0)
+
+    def fail(_: Change) -> None:
+        called.release()
+        raise error
+
+    stop = web.on_change(fail)
+    for number in (2, 3):  # alone
+        web.update([f"10.0.0.{number}:80"])
+        assert called.acquire(timeout=10)
+    web.on_change(lambda _: told.release())
+    for number in (4, 5):
+        web.update([f"10.0.0.{number}:80"])
+        assert called.acquire(timeout=10)
+        assert told.acquire(timeout=10)
+    stop()
 
 
 def test_without_a_thread_to_be_had_callers_ask_and_it_is_tried_again(

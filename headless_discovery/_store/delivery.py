@@ -63,17 +63,19 @@ class Delivery:
 
     def _deliver(self, turn: object) -> None:
         stands_by = False
-        while (listener := self._next(turn)) is not None:
-            if not stands_by and self._waiting():
-                stands_by = self._clock.stand_by(functools.partial(self._stand_by, turn))
-            try:
-                listener.tell()
-            finally:
-                listener.is_called = False
-        if self._turn is turn:
-            self._turn = None
-        self._ended.wake()
-        self.look()  # what came in between
+        try:
+            while (listener := self._next(turn)) is not None:
+                if not stands_by and self._waiting():
+                    stands_by = self._clock.stand_by(functools.partial(self._stand_by, turn))
+                try:
+                    listener.tell()
+                finally:
+                    listener.is_called = False
+        finally:  # one that ends this thread does not end the others' turn
+            if self._turn is turn:
+                self._turn = None
+            self._ended.wake()
+            self.look()  # what came in between
 
     def _stand_by(self, turn: object) -> None:
         while self._turn is turn:

@@ -105,5 +105,7 @@ class Listener:
         if change:  # else all is as before again
             try:
                 self._call(change)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # CancelledError too: that of something else which it asked
                 log.exception("%s: a function given to on_change failed", self._store)
