@@ -1,6 +1,7 @@
 """Peers for asyncio and trio, through a fake cluster and over real sockets."""
 
 import asyncio
+import functools
 import gc
 import itertools
 import logging
@@ -234,13 +235,13 @@ def test_whatever_a_function_raises_the_others_are_called_and_the_background_goe
             kubia.on_change(lambda change: told.append(len(change.snapshot.endpoints)))
             for count in (4, 5):
                 web.scale(count)
-                assert not await give_up_after(10, lambda count=count: until(lambda: count in told))
+                assert not await give_up_after(10, functools.partial(told_of, told, count))
 
     runs(main)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    while not holds():
+async def told_of(told: list[int], count: int) -> None:
+    while count not in told:
         await pause(0.01)
 
 

@@ -493,7 +493,7 @@ for strategy in [RoundRobin()]:
         "web", namespace="default", resolver=Resolver([server.nameserver]), strategy=strategy
     )
     shared.endpoints()
-    with strategy._lock.usable():  # as it is while a thread puts a new set in order
+    with strategy._lock:  # as it is while a thread puts a new set in order
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # it is not inherited

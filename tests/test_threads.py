@@ -11,10 +11,10 @@ from headless_discovery._time.clock import Lock
 def test_a_lock_that_was_left_locked_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headless_discovery._time.clock._ABANDONED", 0.01)
     lock = Lock()
-    left = threading.Thread(target=lambda: lock.usable().acquire())
+    left = threading.Thread(target=lock.__enter__)
     left.start()
     left.join()
-    with lock.usable(), lock.usable():  # reentrant, as the one before
+    with lock, lock:  # reentrant, as the one before
         pass
 
 
@@ -24,7 +24,7 @@ def test_a_lock_that_is_held_for_a_while_is_waited_for() -> None:
     order: list[str] = []
 
     def hold() -> None:
-        with lock.usable():
+        with lock:
             held.set()
             done.wait(0.05)
             order.append("first")
@@ -32,7 +32,7 @@ def test_a_lock_that_is_held_for_a_while_is_waited_for() -> None:
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(10)
-    with lock.usable():
+    with lock:
         order.append("second")
     holder.join()
     assert order == ["first", "second"]
@@ -44,3 +44,48 @@ def test_without_a_thread_to_be_had_none_stands_by(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(threading.Thread, "start", start)
     assert not Clock().stand_by(lambda: None)
+
+
+def test_one_that_waits_for_a_lock_goes_on_though_its_holder_is_interrupted_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headless_discovery._time.clock._ABANDONED", 0.05)
+    lock = Lock()
+    lock.__enter__()  # and never left
+    found: list[str] = []
+
+    def work() -> None:
+        with lock:
+            found.append("waited")
+        with lock:
+            found.append("and again")
+
+    others = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+    for each in others:
+        each.start()
+    for each in others:
+        each.join(10)
+    assert sorted(found) == ["and again"] * 3 + ["waited"] * 3
+    with lock:  # whose place was taken
+        pass
+
+
+def test_who_held_a_lock_for_too_long_leaves_it_to_the_one_who_has_it_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headless_discovery._time.clock._ABANDONED", 0.01)
+    lock, taken, left = Lock(), threading.Event(), threading.Event()
+
+    def take() -> None:
+        with lock:
+            taken.set()
+            left.wait(10)
+
+    other = threading.Thread(target=take)
+    with lock:
+        other.start()
+        assert taken.wait(10)
+    other_holds = not lock._lock.acquire(blocking=False)
+    left.set()
+    other.join()
+    assert other_holds

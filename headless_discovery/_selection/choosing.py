@@ -106,7 +106,7 @@ class RoundRobin:
         """Gives the next in turn, without end, as long as the endpoints stay the same."""
         if not endpoints:
             raise IndexError("there is no endpoint to choose from")
-        with self._lock.usable():
+        with self._lock:
             known, following, order = self._turns
             if known is not endpoints:  # pragma: no branch - or another thread was quicker
                 order = self._queue(endpoints, following, order)
@@ -322,7 +322,7 @@ class Chooser:
     ) -> Endpoint:
         """Counts a use of this endpoint, or of the key's next if it is full by now."""
         assert self.bounded is not None  # noqa: S101 - for type checkers
-        with self._counting.usable():
+        with self._counting:
             if self.bounded._is_full(endpoint):
                 next_best = self._another(
                     self._choice, key, tried, elsewhere=False, further=self.bounded._further

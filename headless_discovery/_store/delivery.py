@@ -31,7 +31,7 @@ class Delivery:
 
     def look(self) -> None:
         """Has those called that are to be, unless that is being done."""
-        with self._lock.usable():
+        with self._lock:
             if self._turn is not None or not self._waiting():
                 return
             self._turn = turn = object()
@@ -53,7 +53,7 @@ class Delivery:
         return [each for each in self._listeners if each.has_news and not each.is_called]
 
     def _next(self, turn: object) -> Listener | None:
-        with self._lock.usable():
+        with self._lock:
             waiting = self._waiting() if self._turn is turn else []
             if not waiting:
                 return None
@@ -84,7 +84,7 @@ class Delivery:
                 self._ended, lambda: self._turn is not turn, self._clock.now() + _TOO_LONG
             ):
                 return
-            with self._lock.usable():
+            with self._lock:
                 blocked = self._turn is turn and self._calls == calls and self._waiting()
                 if blocked:
                     self._turn = mine = object()

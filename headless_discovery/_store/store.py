@@ -262,7 +262,7 @@ class Store:
     def close(self) -> None:
         """After that every call raises `Closed`."""
         self.closed = True
-        with self._lock.usable():
+        with self._lock:
             self.choice = UNMADE
             self.view = self.view.closed()
             self.choice = UNMADE
@@ -305,7 +305,7 @@ class Store:
 
     def begin(self, flight: Flight) -> bool:
         """Takes the only place for a lookup; returns whether it was free."""
-        with self._lock.usable():
+        with self._lock:
             if self.closed or (self.flight is not None and self.under_way):
                 return False
             lifetimes = 2 if self.undecided else 1  # to choose the source, and to query it
@@ -324,7 +324,7 @@ class Store:
 
     def gave_up(self) -> None:
         """A lookup ended without an outcome: `refresh_floor` still applies to the next one."""
-        with self._lock.usable():
+        with self._lock:
             self.view = self.view.gave_up(self.now())
 
     def steps(self, flight: Flight) -> Steps[None]:
@@ -363,7 +363,7 @@ class Store:
 
     def learn(self, outcome: Outcome, asked_at: float, this_pod: ThisPod | None = None) -> None:
         """Applies an outcome, and logs a change of the state."""
-        with self._lock.usable():
+        with self._lock:
             if self.closed:
                 return
             before = self.view
@@ -412,7 +412,7 @@ class Store:
 
     def chosen(self) -> Choice:
         """The candidates and the strategy at this moment; raises `NoEndpoints`. No lookup."""
-        with self._lock.usable():
+        with self._lock:
             choice = self._choose()
         if not choice.endpoints:
             raise self.no_endpoints()
@@ -451,7 +451,7 @@ class Store:
         """Applies the result of a call; returns whether a lookup is due sooner because of it."""
         if error is None and not self.failing:
             return False
-        with self._lock.usable():
+        with self._lock:
             if not self._is_current(endpoint):
                 return False
             now = self.clock.now()
@@ -465,7 +465,7 @@ class Store:
 
     def ejected(self) -> dict[Endpoint, float]:
         """Who is ejected, until when."""
-        with self._lock.usable():
+        with self._lock:
             return self.chooser.ejected(self.snapshot, self.clock.now())
 
     def _is_current(self, endpoint: Endpoint) -> bool:

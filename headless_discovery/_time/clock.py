@@ -23,23 +23,22 @@ _ABANDONED = 1.0
 class Lock:
     """A reentrant lock that does without a holder that was interrupted.
 
-    ``with lock.usable(): ...``. Nothing may wait under it. What it protects must be right at each
-    moment, since an interrupt may end the work there: it only keeps two threads from changing the
-    same thing at once.
+    Nothing may wait under it. What it protects must be right at each moment, since an interrupt may
+    end the work there: it only keeps two threads from changing the same thing at once.
     """
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()  # of a type that has no name
 
-    def usable(self) -> Any:
-        """The lock, or a new one if the former was left locked."""
-        while True:
-            lock = self._lock
-            if lock.acquire(timeout=_ABANDONED):
-                lock.release()
-                return lock
+    def __enter__(self) -> None:
+        while not (lock := self._lock).acquire(timeout=_ABANDONED):
             if self._lock is lock:  # pragma: no branch - or another thread was quicker
-                self._lock = threading.RLock()
+                self._lock = threading.RLock()  # the former was left locked
+
+    def __exit__(self, *_error: object) -> None:
+        # Not the one that was acquired, if it was held for so long that another took its place.
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
 
 
 class ThreadWaiters:
