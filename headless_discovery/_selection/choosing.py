@@ -47,7 +47,7 @@ class Strategy(Protocol):
             key: The caller's key, or ``None``.
 
         Returns:
-            The endpoint to take, one of ``endpoints``: anything else is a `ConfigurationError`.
+            The endpoint to take, one of ``endpoints``; anything else is a `ConfigurationError`.
         """
         ...
 

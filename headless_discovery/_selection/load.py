@@ -127,11 +127,12 @@ class Session:
     """Strategy: a key stays with the endpoint that first answered it, as long as that is there.
 
     For sessions whose state is in the endpoint: conversations with an LLM, caches by user. The
-    first use of a key goes to an endpoint as `LeastLoaded` chooses it, and uses at the same time go
-    along; the key is then bound to the endpoint that first answered. It stays until that endpoint
-    is removed (while it is departing too), or until the key was not used for ``idle`` seconds.
-    While the endpoint is ejected the key is served elsewhere, and goes back if the endpoint answers
-    again within 30 s; after that it is bound to the other one. Without a key it is `LeastLoaded`.
+    first use of a key goes to an endpoint as `LeastLoaded` chooses it, and uses that begin before
+    it has answered go to the same one; the key is then bound to the endpoint that first answered.
+    It stays until that endpoint is removed, also while it is departing, or until the key was not
+    used for ``idle`` seconds. While the endpoint is ejected the key is served elsewhere, and goes
+    back if the endpoint answers again within 30 s; after that it is bound to the other one. Without
+    a key it is `LeastLoaded`.
 
     Bindings are known to this process alone: another process may bind the same key elsewhere. Safe
     to share between threads.

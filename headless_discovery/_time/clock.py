@@ -156,8 +156,8 @@ class _Thread(threading.Thread):
 class Clock:
     """Real, monotonic time in seconds; ``headless_discovery.testing.FakeClock`` is the other one.
 
-    Time is read, waited for and worked by in these calls alone, so that a clock of another kind
-    moves everything that was built on it.
+    The library reads time and waits by these calls only, so a clock of another kind controls
+    everything that uses it.
     """
 
     def now(self) -> float:

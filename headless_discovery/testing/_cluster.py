@@ -169,8 +169,8 @@ class FakeCluster:
                 kustomize print it.
 
         Returns:
-            A line for each object that was left out, and why: it does not appear in DNS, or needs
-            an operator. Each is logged as a warning, too.
+            A line for each object that was left out, with the reason, such as that it needs an
+            operator. Each is logged as a warning, too.
 
         Raises:
             ValueError: An API server would refuse it. Nothing is changed then.
