@@ -322,9 +322,6 @@ class Peers(Calls):
         self.endpoints()
         return self._store.ranked(key, k)
 
-    def _carry_out(self, call: Call[_T]) -> _T:
-        return self._flights.carry_out(call)
-
     # Changes.
 
     def watch(self) -> Iterator[Change]:

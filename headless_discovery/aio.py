@@ -12,7 +12,7 @@ It is not for threads: use a `Peers` in one event loop at a time.
 
 import functools
 import warnings
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._attempts.aio_calls import Calls, Clients
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Clients", "Peers", "peers"]
 
 _T = TypeVar("_T")
-_AT_ONCE = 1000
-"""Endpoints whose keys' seeds are made without letting others run."""
 
 
 class _Flights(Shell):
@@ -79,15 +77,13 @@ class _Flights(Shell):
         flight = Flight()
         self.store.begin(flight)  # it was free just now, and in one loop none is quicker
         try:
-            flight.task = library().spawn(
-                lambda: self._carry_out(flight), lambda: self._end(flight)
-            )
+            flight.task = library().spawn(lambda: self._look_up(flight), lambda: self._end(flight))
         except BaseException:
             self.store.end(flight)
             raise
         return flight
 
-    async def _carry_out(self, flight: Flight) -> None:
+    async def _look_up(self, flight: Flight) -> None:
         store = self.store
         try:
             if store.undecided:
@@ -148,7 +144,7 @@ class _Flights(Shell):
         flight = Flight()
         self.store.begin(flight)
         try:
-            await self._carry_out(flight)
+            await self._look_up(flight)
         finally:
             self._end(flight)
 
@@ -267,15 +263,6 @@ class Peers(Calls):
         """
         await self._prepare(await self.endpoints())
         return self._store.ranked(key, k)
-
-    async def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
-        """Computes the seeds of a new set in parts, and yields to other tasks between them."""
-        if len(endpoints) > _AT_ONCE:
-            for _ in self._store.chooser.prepare(endpoints):
-                await library().sleep(0)
-
-    async def _carry_out(self, call: Call[_T]) -> _T:
-        return await self._flights.carry_out(call)
 
     # Changes.
 

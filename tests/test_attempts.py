@@ -455,7 +455,7 @@ def test_an_http_status_is_an_answer_and_502_503_and_504_are_reported_as_failure
         assert (peer in kubia.ejected) is is_failure
         kubia.report(peer)
         kubia.report(peer, REFUSED)
-        with pytest.raises(HttpError), kubia._use_of(peer):
+        with pytest.raises(HttpError), kubia.clients(str).use_of(peer):
             work(peer)
         assert (peer in kubia.ejected) is is_failure, "a status clears what was before"
         kubia.report(peer)

@@ -52,16 +52,16 @@ def fixed(count: int, clock: FakeClock | None = None, **selection: Any) -> Peers
 def test_least_loaded_takes_the_one_of_two_with_fewer_in_flight(strategy: Any) -> None:
     web = fixed(2, strategy=strategy)
     first, second = web.endpoints()
-    with web._use_of(first):
+    with web.clients(str).use_of(first):
         assert {web.pick() for _ in range(50)} == {second}
-        with web._use_of(second), web._use_of(second):
+        with web.clients(str).use_of(second), web.clients(str).use_of(second):
             assert {web.pick() for _ in range(50)} == {first}
 
 
 def test_the_busiest_of_all_is_never_taken_and_all_others_are() -> None:
     web = fixed(5, strategy="least-loaded")
     busy = web.endpoints()[2]
-    with web._use_of(busy):
+    with web.clients(str).use_of(busy):
         assert {web.pick() for _ in range(500)} == set(web.endpoints()) - {busy}
 
 
@@ -78,7 +78,7 @@ def test_each_two_are_as_likely_as_any_other() -> None:
     with ExitStack() as stack:
         for load, endpoint in enumerate(web.endpoints()):
             for _ in range(load):
-                stack.enter_context(web._use_of(endpoint))
+                stack.enter_context(web.clients(str).use_of(endpoint))
         counted = collections.Counter(web.pick() for _ in range(6000))
     shares = [counted[endpoint] / 1000 for endpoint in web.endpoints()]
     assert shares == [pytest.approx(share, abs=0.2) for share in (3, 2, 1, 0)]
@@ -103,14 +103,18 @@ def test_one_endpoint_alone_is_taken_and_what_left_is_not() -> None:
     web.update(["10.9.9.9:80"])
     assert web.pick().address == "10.9.9.9"
     web.update(["10.9.9.8:80", "10.9.9.9:80"])
-    with web._use_of(web.endpoints()[0]):
+    with web.clients(str).use_of(web.endpoints()[0]):
         assert {web.pick().address for _ in range(20)} == {"10.9.9.9"}
 
 
 def test_attempts_go_to_others_by_load_too() -> None:
     web = fixed(4, strategy="least-loaded", policy=Policy(eject_after=100))
     first, second, third, fourth = web.endpoints()
-    with web._use_of(first), web._use_of(second), web._use_of(second):
+    with (
+        web.clients(str).use_of(first),
+        web.clients(str).use_of(second),
+        web.clients(str).use_of(second),
+    ):
         seen: list[Endpoint] = []
 
         def fail(peer: Endpoint) -> None:
@@ -188,7 +192,7 @@ def test_where_all_that_are_left_are_full_a_key_goes_to_its_first_owner_of_them(
     empty, *full = web.endpoints()
     with ExitStack() as stack:
         for endpoint in full * 5:
-            stack.enter_context(web._use_of(endpoint))
+            stack.enter_context(web.clients(str).use_of(endpoint))
         for key in range(20):
             tried = []
             for attempt in web.attempts(key):
@@ -205,7 +209,7 @@ def test_a_bound_holds_for_attempts_and_without_a_key() -> None:
     first, second, third = web.ranked("me", 3)
     with web.use() as one, web.use() as two, web.use() as three:
         assert (one, two, three) == (first, second, third)
-    with web._use_of(second):
+    with web.clients(str).use_of(second):
         seen = []
         for attempt in web.attempts("me"):
             with attempt as peer:
@@ -213,7 +217,11 @@ def test_a_bound_holds_for_attempts_and_without_a_key() -> None:
                 if attempt.number == 1:
                     raise FAILED
         assert seen == [first, third]
-    with web._use_of(first), web._use_of(second), web._use_of(third):
+    with (
+        web.clients(str).use_of(first),
+        web.clients(str).use_of(second),
+        web.clients(str).use_of(third),
+    ):
         pass
 
 
@@ -613,7 +621,9 @@ def test_without_a_key_those_of_the_zone_are_chosen_and_with_one_all() -> None:
     choice = chooser.choice(snapshot, 0, 100)
     assert {choice.one(None).zone for _ in range(100)} == {"b"}
     assert {choice.one(key).zone for key in range(100)} == {"a", "b", "c"}
-    assert len(chooser.sample(choice, 9)) == len(chooser.ranked(snapshot.endpoints, "k", 9)) == 9
+    assert (
+        len(chooser.sample(choice, 9)) == len(chooser.keys.ranked(snapshot.endpoints, "k", 9)) == 9
+    )
 
 
 def test_where_the_zone_has_none_that_may_be_chosen_all_are() -> None:
@@ -645,7 +655,7 @@ def test_with_a_key_further_attempts_go_by_the_keys_order_and_not_by_zone() -> N
     chooser, snapshot = zoned("b")
     choice = chooser.choice(snapshot, 0, 100)
     for key in range(30):
-        one, two = chooser.ranked(snapshot.endpoints, key, 2)
+        one, two = chooser.keys.ranked(snapshot.endpoints, key, 2)
         tried = {(one.name, one.addresses, one.port, one.asked_for)}
         assert chooser.another(choice, key, tried, elsewhere=False) is two
 

@@ -102,7 +102,7 @@ def test_a_success_or_another_status_clears_failures(error: Exception | None) ->
     peer = web.endpoints()[0]
     for _ in range(2):
         web.report(peer, ConnectionRefusedError())
-        with contextlib.suppress(urllib.error.HTTPError), web._use_of(peer):
+        with contextlib.suppress(urllib.error.HTTPError), web.clients(str).use_of(peer):
             if error is not None:
                 raise error
     assert web.ejected == {}
@@ -113,7 +113,7 @@ def test_what_says_nothing_of_the_endpoint_clears_nothing() -> None:
     peer = web.endpoints()[0]
     for _ in range(2):
         web.report(peer, ConnectionRefusedError())
-        with pytest.raises(KeyError), web._use_of(peer):
+        with pytest.raises(KeyError), web.clients(str).use_of(peer):
             raise KeyError
     assert list(web.ejected) == [peer]
 
@@ -178,13 +178,13 @@ def test_counts_survive_that_the_set_changes_meanwhile(cluster: FakeCluster) -> 
     web = cluster.peers("web", port="http", policy=Policy(on_empty="clear", jitter=0))
     first = next(peer for peer in web if peer.hostname == pod.hostname)
     before = pod.addresses[0]
-    with web._use_of(first):
+    with web.clients(str).use_of(first):
         pod.move_to("10.9.9.9")
         cluster.clock.advance(60)
         web.refresh()
         moved = web.get(pod.hostname)
         assert moved is not None
-        with web._use_of(moved):
+        with web.clients(str).use_of(moved):
             assert web.in_flight == {first: 1, moved: 1}
             pod.move_to(before)
             cluster.clock.advance(60)
@@ -207,12 +207,11 @@ def test_after_a_fork_nothing_is_in_flight_in_the_child() -> None:
 
 
 @pytest.mark.slow
-def test_a_use_may_be_kept_beyond_the_block() -> None:
+def test_an_attempt_may_be_kept_beyond_the_block() -> None:
     web = fixed(3, policy=Policy(eject_after=1, eject_for=30))
-    peer = web.endpoints()[0]
-    use = web._use_of(peer)
-    with use:
-        kept = use._keep()
+    for attempt in web.attempts():
+        with attempt as peer:
+            kept = attempt._keep()
     assert web.in_flight == {peer: 1}
     kept.end(TimeoutError())
     kept.end()
@@ -220,13 +219,14 @@ def test_a_use_may_be_kept_beyond_the_block() -> None:
     assert list(web.ejected) == [peer], "it ends once"
     for attempt in web.attempts():
         with attempt as other:
-            dropped = attempt._keep()
+            kept = attempt._keep()
     assert web.in_flight == {other: 1}
-    dropped.drop()
+    kept.drop()
     assert web.in_flight == {}
-    with use:
-        kept = use._keep()
-    del kept
+    for attempt in web.attempts():
+        with attempt:
+            kept = attempt._keep()
+    del kept, attempt
     gc.collect()
     assert web.in_flight == {}
     assert list(web.ejected) == [peer]
@@ -348,14 +348,8 @@ def test_async_it_is_the_same(library: LibraryName, cluster: FakeCluster) -> Non
         async with web.use("user:42") as peer:
             assert peer == await web.pick("user:42")
             assert web.in_flight == {peer: 1}
-            async with web._use_of(peer) as same:
-                assert same is peer
+            async with web.clients(str) as clients, clients.use_of(peer):
                 assert web.in_flight == {peer: 2}
-        use = web._use_of(peer)
-        async with use:
-            kept = use._keep()
-        assert web.in_flight == {peer: 1}, "beyond the block"
-        kept.drop()
         with pytest.raises(TimeoutError):
             async with web.use("user:42"):
                 raise TimeoutError

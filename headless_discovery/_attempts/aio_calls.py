@@ -2,39 +2,33 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from types import TracebackType
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, Self, TypeVar, overload
 
 from .._endpoint import Endpoint
 from .._errors import check_callable, check_is_a
 from .._selection import Key
 from .._store.shared import Shared
-from .._store.steps import Call
 from .._time.tasks import library
 from .attempts import Attempt, Attempts, On, Pause, Stop, rules
 from .pool import C, Claim, Entry, Lease, Pool, log_failed_close
-from .use import InUse, UseBase, in_attempt
+from .use import InUse, in_attempt
 
 T = TypeVar("T")
+_AT_ONCE = 1000
+"""Endpoints whose keys' seeds are made without letting others run."""
 
 
-class Use(UseBase):
+class Use(InUse):
     """What `aio.Peers.use` returns."""
 
-    async def __aenter__(self) -> Endpoint:
-        endpoint = await self._pick(self._key)
-        in_use = self._in_use = InUse(self._peers, endpoint, self._key, tried=self._tried)
-        return in_use.endpoint
+    _pick: Callable[[Key | None], Awaitable[Endpoint]]
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        in_use, self._in_use = self._in_use, None
-        if in_use is not None:
-            in_use.end(error)
+    async def __aenter__(self) -> Endpoint:
+        return self.begin(await self._pick(self._key)).endpoint
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        self.end(error)
 
 
 class Clients(Pool[C]):
@@ -44,23 +38,14 @@ class Clients(Pool[C]):
     others are closed at the end of the ``async with`` statement.
     """
 
-    def __init__(
-        self,
-        peers: "Calls",
-        make: Callable[[Endpoint], C | Awaitable[C]],
-        close: Callable[[C], object] | None = None,
-    ) -> None:
-        super().__init__(peers, make, close)
-        self._calls = peers
-        self._make = make
-        self._close = close
+    _peers: "Calls"
 
     def use(self, key: Key | None = None) -> "ClientUse[C]":
         """A client, in use while the block lasts: ``async with clients.use() as client: ...``.
 
         Everything else is as in `headless_discovery.Clients.use`.
         """
-        return ClientUse(self, self._calls.use(key))
+        return ClientUse(self, self._peers.use(key))
 
     def use_of(self, endpoint: Endpoint) -> "ClientUse[C]":
         """The client of an endpoint, in use while the block lasts.
@@ -68,9 +53,13 @@ class Clients(Pool[C]):
         Everything else is as in `headless_discovery.Clients.use_of`.
         """
         check_is_a("endpoint", endpoint, Endpoint)
-        if in_attempt(self._calls, endpoint):
-            return ClientUse(self, None, endpoint)
-        return ClientUse(self, self._calls._use_of(endpoint))
+        if in_attempt(self._peers, endpoint):  # which counts and reports
+            return ClientUse(self, nullcontext(endpoint))
+
+        async def pick(_: Key | None) -> Endpoint:
+            return endpoint
+
+        return ClientUse(self, Use(self._peers, pick=pick))
 
     async def _borrow(self, endpoint: Endpoint) -> Lease[C]:
         """The client of an endpoint, without counting or reporting a use of the endpoint."""
@@ -136,18 +125,11 @@ class ClientUse(Generic[C]):
 
     _lease: Lease[C]
 
-    def __init__(
-        self, clients: Clients[C], use: Use | None, attempted: Endpoint | None = None
-    ) -> None:
+    def __init__(self, clients: Clients[C], use: AbstractAsyncContextManager[Endpoint]) -> None:
         self._clients = clients
         self._use = use
-        self._attempted = attempted
 
     async def __aenter__(self) -> C:
-        if self._attempted is not None:  # which counts and reports
-            self._lease = await self._clients._borrow(self._attempted)
-            return self._lease.client
-        assert self._use is not None  # noqa: S101 - for type checkers: there is one or the other
         endpoint = await self._use.__aenter__()
         try:
             self._lease = await self._clients._borrow(endpoint)
@@ -156,15 +138,9 @@ class ClientUse(Generic[C]):
             raise
         return self._lease.client
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: Any) -> None:
         self._lease.back()
-        if self._use is not None:
-            await self._use.__aexit__(kind, error, traceback)
+        await self._use.__aexit__(*error)
 
 
 class _Attempts(Attempts["Calls"]):
@@ -176,7 +152,7 @@ class _Attempts(Attempts["Calls"]):
     async def __anext__(self) -> Attempt:
         if self.key is not None:
             await self.peers._prepare(self.store.snapshot.endpoints)
-        attempt = self.first() or await self.peers._carry_out(self.following())
+        attempt = self.first() or await self.peers._flights.carry_out(self.following())
         if attempt is None:
             raise StopAsyncIteration
         return attempt
@@ -190,27 +166,17 @@ class Calls(Shared):
         raise NotImplementedError
 
     async def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
-        """Computes the seeds of a new set in parts."""
-        raise NotImplementedError
-
-    async def _carry_out(self, call: Call[T]) -> T:
-        """Does what a call says."""
-        raise NotImplementedError
+        """Computes the seeds of a new set in parts, and yields to other tasks between them."""
+        if len(endpoints) > _AT_ONCE:
+            for _ in self._store.chooser.keys._prepare(endpoints):
+                await library().sleep(0)
 
     def use(self, key: Key | None = None) -> Use:
         """One endpoint, in use while the block lasts: ``async with peers.use() as peer: ...``.
 
         Everything else is as in `headless_discovery.Peers.use`.
         """
-        return Use(self, self.pick, key)
-
-    def _use_of(self, endpoint: Endpoint) -> Use:
-        """The same of this endpoint."""
-
-        async def pick(_: Key | None) -> Endpoint:
-            return endpoint
-
-        return Use(self, pick, None, tried=None)
+        return Use(self, key, (), self.pick)
 
     def attempts(
         self,

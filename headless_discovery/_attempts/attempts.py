@@ -9,7 +9,6 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -143,12 +142,7 @@ class Attempt:
         self.endpoint = in_use.endpoint
         return self.endpoint
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> bool:
         in_use, self._in_use = self._in_use, None
         return self._attempts.left(self.endpoint, in_use, error)
 
@@ -272,7 +266,7 @@ class Attempts(Generic[P]):
     def entered(self, endpoint: Endpoint) -> InUse:
         """The attempt begins on this endpoint, or on another one if others filled it meanwhile."""
         tried = () if self._failures is None else self._failures.this_round
-        in_use = InUse(self.peers, endpoint, self.key, tried=tried)
+        in_use = InUse(self.peers, self.key, tried).begin(endpoint)
         self._undecided = in_use.endpoint
         return in_use
 

@@ -2,38 +2,30 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, Self, TypeVar
 
 from .._endpoint import Endpoint
 from .._errors import check_callable, check_is_a
 from .._selection import Key
 from .._store.shared import Shared
-from .._store.steps import Call
 from .attempts import Attempt, Attempts, On, Pause, Stop, rules
 from .pool import C, Claim, Entry, Lease, Pool, log_failed_close
-from .use import InUse, UseBase, in_attempt
+from .use import InUse, in_attempt
 
 T = TypeVar("T")
 
 
-class Use(UseBase):
+class Use(InUse):
     """What `Peers.use` returns."""
 
-    def __enter__(self) -> Endpoint:
-        endpoint = self._pick(self._key)
-        in_use = self._in_use = InUse(self._peers, endpoint, self._key, tried=self._tried)
-        return in_use.endpoint
+    _pick: Callable[[Key | None], Endpoint]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        in_use, self._in_use = self._in_use, None
-        if in_use is not None:
-            in_use.end(error)
+    def __enter__(self) -> Endpoint:
+        return self.begin(self._pick(self._key)).endpoint
+
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        self.end(error)
 
 
 class Clients(Pool[C]):
@@ -44,16 +36,7 @@ class Clients(Pool[C]):
     without closing them. Safe to share between threads.
     """
 
-    def __init__(
-        self,
-        peers: "Calls",
-        make: Callable[[Endpoint], C],
-        close: Callable[[C], object] | None = None,
-    ) -> None:
-        super().__init__(peers, make, close)
-        self._calls = peers
-        self._make = make
-        self._close = close
+    _peers: "Calls"
 
     def use(self, key: Key | None = None) -> "ClientUse[C]":
         """A client, in use while the block lasts: ``with clients.use() as client: ...``.
@@ -70,7 +53,7 @@ class Clients(Pool[C]):
         Raises:
             Closed: On entering, after the end of the ``with`` statement.
         """
-        return ClientUse(self, self._calls.use(key))
+        return ClientUse(self, self._peers.use(key))
 
     def use_of(self, endpoint: Endpoint) -> "ClientUse[C]":
         """The client of an endpoint, in use while the block lasts.
@@ -82,9 +65,9 @@ class Clients(Pool[C]):
             A context manager that yields the client, as `use` does.
         """
         check_is_a("endpoint", endpoint, Endpoint)
-        if in_attempt(self._calls, endpoint):
-            return ClientUse(self, None, endpoint)
-        return ClientUse(self, self._calls._use_of(endpoint))
+        if in_attempt(self._peers, endpoint):  # which counts and reports
+            return ClientUse(self, nullcontext(endpoint))
+        return ClientUse(self, Use(self._peers, pick=lambda _: endpoint))
 
     def _borrow(self, endpoint: Endpoint) -> Lease[C]:
         """The client of an endpoint, without counting or reporting a use of the endpoint."""
@@ -147,18 +130,11 @@ class ClientUse(Generic[C]):
 
     _lease: Lease[C]
 
-    def __init__(
-        self, clients: Clients[C], use: Use | None, attempted: Endpoint | None = None
-    ) -> None:
+    def __init__(self, clients: Clients[C], use: AbstractContextManager[Endpoint]) -> None:
         self._clients = clients
         self._use = use
-        self._attempted = attempted
 
     def __enter__(self) -> C:
-        if self._attempted is not None:  # which counts and reports
-            self._lease = self._clients._borrow(self._attempted)
-            return self._lease.client
-        assert self._use is not None  # noqa: S101 - for type checkers: there is one or the other
         endpoint = self._use.__enter__()
         try:
             self._lease = self._clients._borrow(endpoint)
@@ -167,15 +143,9 @@ class ClientUse(Generic[C]):
             raise
         return self._lease.client
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._lease.back()
-        if self._use is not None:
-            self._use.__exit__(kind, error, traceback)
+        self._use.__exit__(*error)
 
 
 class _Attempts(Attempts["Calls"]):
@@ -185,7 +155,7 @@ class _Attempts(Attempts["Calls"]):
         return self
 
     def __next__(self) -> Attempt:
-        attempt = self.first() or self.peers._carry_out(self.following())
+        attempt = self.first() or self.peers._flights.carry_out(self.following())
         if attempt is None:
             raise StopIteration
         return attempt
@@ -196,10 +166,6 @@ class Calls(Shared):
 
     def pick(self, key: Key | None = None) -> Endpoint:
         """See `Peers`."""
-        raise NotImplementedError
-
-    def _carry_out(self, call: Call[T]) -> T:
-        """Does what a call says."""
         raise NotImplementedError
 
     def use(self, key: Key | None = None) -> Use:
@@ -216,11 +182,7 @@ class Calls(Shared):
         Returns:
             A context manager that yields the endpoint. Entering it raises what `pick` raises.
         """
-        return Use(self, self.pick, key)
-
-    def _use_of(self, endpoint: Endpoint) -> Use:
-        """The same of this endpoint."""
-        return Use(self, lambda _: endpoint, None, tried=None)
+        return Use(self, key, (), self.pick)
 
     def attempts(
         self,

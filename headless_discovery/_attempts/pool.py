@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from .._endpoint import Endpoint, Row, row_of
@@ -58,7 +58,7 @@ class Entry(Generic[C]):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.client: C | None = None
+        self.client: Any = None
         self.is_made = False
         self.claims: dict[None, Claim] = {}
         """At most one: the first to set it makes the client."""
@@ -82,7 +82,7 @@ class Lease(Generic[C]):
     @property
     def client(self) -> C:
         """The client; once it is made."""
-        client: C = self._entry.client  # type: ignore[assignment]  # it is made by then
+        client: C = self._entry.client
         return client
 
     def back(self) -> None:
@@ -95,11 +95,18 @@ class Lease(Generic[C]):
 class Pool(Generic[C]):
     """The clients, by endpoint."""
 
-    def __init__(self, peers: Shared, make: object, close: object) -> None:
+    def __init__(
+        self,
+        peers: Shared,
+        make: Callable[[Endpoint], Any],
+        close: Callable[[C], object] | None = None,
+    ) -> None:
         check_callable("make", make)
         if close is not None:
             check_callable("close", close)
         self._peers = peers
+        self._make = make
+        self._close = close
         self._entries: dict[Row, Entry[C]] = {}
         self._leaving: list[Entry[C]] = []
         """Their endpoints are gone; closed once they are not in use."""

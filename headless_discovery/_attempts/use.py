@@ -3,9 +3,7 @@
 import weakref
 from collections.abc import Callable, Container, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
-
-import attrs
+from typing import TYPE_CHECKING, Any, Self
 
 from .._endpoint import Endpoint, Row
 from .._selection import Key
@@ -21,48 +19,46 @@ interrupted does not stay."""
 
 
 class InUse:
-    """An endpoint is in use, from now on until `end` or `drop`, or until this is forgotten.
-
-    Args:
-        peers: Whose endpoint it is.
-        endpoint: The one that was chosen.
-        key: What it was chosen by.
-        tried: Those that may not be taken instead, should the strategy's bound be reached by now;
-            by default it is the endpoint that was chosen in any case.
-    """
+    """One use of an endpoint, from `begin` until `end` or `drop`, or until this is forgotten."""
 
     _over = True
+    endpoint: Endpoint
 
     def __init__(
         self,
         peers: "Shared",
-        endpoint: Endpoint,
-        key: Key | None,
-        *,
+        key: Key | None = None,
         tried: Container[Row] | None = None,
+        pick: Callable[[Key | None], Any] | None = None,
     ) -> None:
         self._peers = peers
-        self.endpoint = endpoint
         self._key = key
+        self._tried = tried
+        """Should the strategy's bound be reached, one of the others is taken; ``None``: none."""
+        self._pick = pick
+        """Gives the endpoint of a use in a block, in tasks when it is awaited."""
+
+    def begin(self, endpoint: Endpoint) -> Self:
+        """The endpoint is in use from now on, or the one that is taken instead."""
+        self.endpoint = endpoint
         self._over = False
-        chooser = peers._store.chooser
+        chooser = self._peers._store.chooser
         try:
-            if tried is None or chooser.bounded is None:
+            if chooser.bounded is None or self._tried is None:
                 chooser.in_flight.begin(self, endpoint)
             else:
-                self.endpoint = endpoint = chooser.begin_bounded(self, endpoint, key, tried)
+                self.endpoint = chooser.begin_bounded(self, endpoint, self._key, self._tried)
             if chooser.hears:
-                chooser.began(endpoint)
+                chooser.began(self.endpoint)
         except BaseException:  # an interrupt, whose traceback holds this
             self.drop()
             raise
+        return self
 
     def end(self, error: BaseException | None = None, *, failed: bool = False) -> None:
         """It went well, or an error ended it; reported if that says something of the endpoint.
 
-        Args:
-            error: What was raised.
-            failed: The error is a failure of the endpoint, whatever it says.
+        ``failed``: it is a failure of the endpoint, whatever the error says.
         """
         store = self._peers._store
         counted = store.chooser.in_flight.end(self, self.endpoint)
@@ -111,22 +107,3 @@ def _attempts_here() -> Iterator[InUse]:
         in_use = reference()
         if in_use is not None and not in_use._over:
             yield in_use
-
-
-@attrs.define(eq=False)
-class UseBase:
-    """What a use in a block is for threads and for tasks."""
-
-    _peers: "Shared"
-    _pick: Callable[[Key | None], Any]
-    """Gives the endpoint, in tasks when it is awaited."""
-    _key: Key | None
-    _tried: Container[Row] | None = ()
-    """See `InUse`."""
-    _in_use: InUse | None = attrs.field(default=None, init=False)
-
-    def _keep(self) -> InUse:
-        """Called in the block: the use continues after it, until the caller ends the result."""
-        in_use, self._in_use = self._in_use, None
-        assert in_use is not None  # noqa: S101 - for type checkers: within the block there is one
-        return in_use

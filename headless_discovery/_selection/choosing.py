@@ -184,29 +184,24 @@ class Random:
 
 
 _SELECTS = [ours.select for ours in (RoundRobin, Random, Sticky, LeastLoaded, Session)]
-_NAMES = ("round-robin", "random", "sticky", "least-loaded", "session")
+_BY_NAME: dict[str, Callable[[random.Random], Strategy]] = {
+    "round-robin": lambda rng: RoundRobin(rng=rng),
+    "random": lambda rng: Random(rng=rng),
+    "sticky": lambda _: Sticky(),
+    "least-loaded": lambda rng: LeastLoaded(rng=rng),
+    "session": lambda _: Session(),
+}
 
 
 def strategy_from(argument: object, rng: random.Random) -> Strategy:
     """The strategy that the argument ``strategy`` means; raises `ConfigurationError`."""
-    match argument:
-        case "round-robin":
-            return RoundRobin(rng=rng)
-        case "random":
-            return Random(rng=rng)
-        case "sticky":
-            return Sticky()
-        case "least-loaded":
-            return LeastLoaded(rng=rng)
-        case "session":
-            return Session()
-        case str() | type():
-            pass
-        case Strategy():
-            return argument
-    names = ", ".join(map(repr, _NAMES))
+    if isinstance(argument, str) and (make := _BY_NAME.get(argument)) is not None:
+        return make(rng)
+    if isinstance(argument, Strategy) and not isinstance(argument, type):
+        return argument
     raise ConfigurationError(
-        f"strategy must be one of {names} or an object, not {argument!r:.80}",
+        f"strategy must be one of {', '.join(map(repr, _BY_NAME))} or an object, "
+        f"not {argument!r:.80}",
         hint="An object needs a method select(endpoints, key).",
     )
 
@@ -292,8 +287,8 @@ class Chooser:
         self._rng = rng
         self._zone = zone
         keys = strategy if isinstance(strategy, Sticky) else getattr(strategy, "_keys", None)
-        # A strategy of the caller's own has none; `ranked` is as everywhere.
-        self._keys = keys if isinstance(keys, Sticky) else Sticky()
+        self.keys = keys if isinstance(keys, Sticky) else Sticky()
+        """Whose keys; of a strategy of the caller's own as everywhere."""
         self._listed: Sequence[Endpoint] = ()
         self._snapshot = Snapshot()
         self._ejected: tuple[Endpoint, ...] = ()
@@ -362,10 +357,6 @@ class Chooser:
         """Which endpoints are ejected, until when. Departing ones are avoided anyway."""
         return self.ejection.ejected(_staying(snapshot), now) if self.ejection.failing else {}
 
-    def prepare(self, endpoints: Sequence[Endpoint]) -> Iterator[None]:
-        """Makes what keys need of a new set; others may run at each pause."""
-        return self._keys._prepare(endpoints)
-
     def choice(self, snapshot: Snapshot, now: float, holds_until: float) -> Choice:
         """The choice now; it holds until then, or until an ejected endpoint comes back."""
         ejected, before = self.ejected(snapshot, now), self._snapshot
@@ -393,10 +384,6 @@ class Chooser:
         self._context.ejected = frozenset(map(identity_of, ejected))
         self._context.departing = by_identity(_without(avoided, ejected))
         return Choice(endpoints=endpoints, near=near, avoided=avoided, select=self._select)
-
-    def ranked(self, everybody: Sequence[Endpoint], key: Key, k: int) -> tuple[Endpoint, ...]:
-        """The key's first owners."""
-        return self._keys.ranked(everybody, key, k)
 
     def another(
         self, choice: Choice, key: Key | None, tried: Container[Row], *, elsewhere: bool

@@ -83,12 +83,6 @@ class Target:
     """Each with its port, if one was given."""
     self_name: str | None
     surroundings: Surroundings
-    needs_this_pod: str | None = attrs.field(init=False)
-    """The argument that cannot do without knowing who we are, if one cannot."""
-
-    @needs_this_pod.default
-    def _argument_that_does(self) -> str | None:
-        return None if self.include_self else "include_self=False"
 
 
 def taking(
@@ -256,16 +250,9 @@ def _addresses(given: str | Iterable[str] | None) -> tuple[tuple[str, int | None
 
 
 def fixed(endpoints: object) -> Found | Empty:
-    """The outcome of a fixed list; the name of each endpoint is its address.
+    """What a lookup would have come to that found a fixed list; the addresses are the names.
 
-    Args:
-        endpoints: Each as ``10.0.0.1``, ``10.0.0.1:8080``, ``fd00::1`` or ``[fd00::1]:8080``.
-
-    Returns:
-        What a lookup would have come to.
-
-    Raises:
-        ConfigurationError: One of them is something else.
+    Raises `ConfigurationError` for what is no address, with or without a port.
     """
     if isinstance(endpoints, str | bytes) or not isinstance(endpoints, Iterable):
         raise ConfigurationError(f"static takes a list of addresses, not {endpoints!r:.80}")

@@ -11,7 +11,7 @@ from .._endpoint import Empty, Outcome, Snapshot, State, Unknown, Wrong
 from .._errors import ConfigurationError, DiscoveryError, LookupTimeout
 from .arguments import Selecting, Target
 from .steps import Call, Wait
-from .store import Store, log
+from .store import Store, failed, log
 from .view import find_this_pod
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class FedStore(Store):
         return self._watch is not None and self._watch.pauses(self.now())
 
     def _next(self, until: float) -> Wait:
-        before = self.view.lookups
-        return Wait(lambda: self.view.lookups != before or self.closed, until)
+        return Wait(self.after(self.view.lookups), until)
 
     def hurry(self) -> None:
         """Requests them now, even during backoff."""
@@ -137,14 +136,11 @@ class FedStore(Store):
             log.info("%s: by EndpointSlices", self)
         if not self.pushes:
             return math.inf  # it came too late
+        this_pod = self.view.this_pod
         try:
-            this_pod = self.view.this_pod
-            if this_pod is None:
-                this_pod = find_this_pod(self._target, needed_for=self._target.needs_this_pod)
-        except ConfigurationError as error:
-            outcome, this_pod = Wrong(error), None
+            this_pod = this_pod or find_this_pod(self._target)
         except DiscoveryError as error:
-            outcome, this_pod = Unknown(error), None
+            outcome = failed(error)
         self.learn(outcome, at, this_pod)
         # When grace is over, or to find this pod again.
         return self.view.membership.due if isinstance(outcome, Empty | Unknown) else math.inf

@@ -9,15 +9,16 @@ Which answers count:
 - `see_self` refers to the answer before this pod is left out.
 """
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
 
 import attrs
 
 from .._endpoint import Endpoint, Snapshot, State
 from .._errors import (
     ConfigurationError,
+    LookupFailed,
     NotHeadless,
     NotReady,
     check_count,
@@ -28,7 +29,7 @@ from .._errors import (
 from .._membership import WAITER_ASKS
 from .steps import Call, Share, Wait
 from .store import Store
-from .view import View
+from .view import View, find_this_pod
 
 _AT_MOST_NAMED = 5
 
@@ -54,7 +55,7 @@ def ready(store: Store, wanted: "Readiness") -> Call[Snapshot]:
         if store.under_way or now >= asks_at:
             yield Share(deadline)
         else:
-            yield Wait(_more_lookups(store, view.lookups), min(asks_at, deadline))
+            yield Wait(store.after(view.lookups), min(asks_at, deadline))
         store.check_open()
 
 
@@ -73,18 +74,10 @@ def _told(store: Store, wanted: "Readiness", began: float) -> Call[Snapshot]:
         if view.snapshot.state is State.LIVE and run is not None and wanted.stable_for:
             looks_at = run.first.at + wanted.stable_for
             looks_at = looks_at if looks_at > now else math.inf
-        yield Wait(_is_new(store, view), min(looks_at, deadline))
-        if view is store.view and view.snapshot.state is not State.LIVE:
+        yield Wait(store.after(view.lookups), min(looks_at, deadline))
+        if view.lookups == store.view.lookups and view.snapshot.state is not State.LIVE:
             store.hurry()
         store.check_open()
-
-
-def _is_new(store: Store, view: View) -> Callable[[], bool]:
-    return lambda: store.closed or store.view is not view
-
-
-def _more_lookups(store: Store, than: int) -> Callable[[], bool]:
-    return lambda: store.closed or store.view.lookups != than
 
 
 @attrs.frozen(kw_only=True)
@@ -112,8 +105,9 @@ class Readiness:
         A fixed list does not change, and who this pod is in it cannot be known.
         """
         fixed = store.target is None
-        if check_is_a("see_self", see_self, bool):
-            store.find_this_pod(needed_for="see_self=True")
+        if check_is_a("see_self", see_self, bool) and store.target is not None:
+            with contextlib.suppress(LookupFailed):  # that may pass, and is looked for again
+                find_this_pod(store.target, needed_for="see_self=True")
         return cls(
             at_least=check_count("at_least", at_least),
             stable_for=min(check_seconds("stable_for", stable_for), 0 if fixed else math.inf),

@@ -6,7 +6,7 @@ from typing import Any
 
 from .._endpoint import Change, Endpoint, difference
 from .._errors import check_callable
-from .steps import Driver, Wait
+from .steps import Call, Driver, Wait
 from .store import Flight, Store, log
 
 _LOOKS = 0.01
@@ -60,11 +60,19 @@ class Shell(Driver):
         begun = (self._worker, self.store.following, None if flight is None else flight.task)
         return [each for each in begun if each is not None]
 
+    def carry_out(self, call: Call[Any]) -> Any:
+        """Does what the call says; returns what it returns, to tasks when it is awaited."""
+        raise NotImplementedError
+
     # As work for the clock.
 
     def due(self) -> float | None:
         """The time of the next background lookup; after one that is in progress."""
-        return self.store.background_due()
+        store = self.store
+        if store.closed or store.pushes:
+            return None
+        flight = store.under_way
+        return store.next_turn if flight is None else flight.expires
 
     def paced(self) -> Iterator[float]:
         """One lookup, for a clock that decides by itself how late it is."""

@@ -7,12 +7,11 @@ An interrupt may end any of this at any instruction. So what is known is one val
 assignment, and an abandoned lookup is over at its deadline.
 """
 
-import contextlib
 import copy
 import logging
 import math
 from bisect import bisect_left
-from collections.abc import Container, Generator, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from typing import Any, Literal
 
 from .._dns.exchange import Learnt, exchange
@@ -65,6 +64,11 @@ class Flight:
     """The thread that does nothing else until it is through, if one does."""
     task: Any = None
     """The task that does, if one does."""
+
+
+def failed(error: DiscoveryError) -> Wrong | Unknown:
+    """The outcome of a lookup that could not even begin."""
+    return Wrong(error) if isinstance(error, ConfigurationError) else Unknown(error)
 
 
 class Store:
@@ -157,6 +161,10 @@ class Store:
             in_flight=sum(self.chooser.in_flight.counts().values()),
         )
 
+    def after(self, lookup: int) -> Callable[[], bool]:
+        """Whether anything was learnt after that many lookups, or it is closed."""
+        return lambda: self.closed or self.view.lookups != lookup
+
     # A source that pushes changes, and needs no lookup: see `feed`.
 
     @property
@@ -187,13 +195,6 @@ class Store:
         """When the next lookup is due and may begin, on the clock."""
         membership = self.view.membership
         return max(membership.due, membership.ask_at(in_need=False))
-
-    def background_due(self) -> float | None:
-        """The time of the next background lookup; after one that is in progress."""
-        if self.closed or self.pushes:
-            return None
-        flight = self.under_way
-        return self.next_turn if flight is None else flight.expires
 
     def turn_is_due(self) -> bool:
         """Whether a lookup is due and may begin."""
@@ -337,13 +338,9 @@ class Store:
         outcome: Outcome
         try:
             plan = self.resolver.plan()
-            if this_pod is None:
-                # Not when a Peers is made, since it does I/O.
-                this_pod = find_this_pod(self.target, needed_for=self.target.needs_this_pod)
-        except ConfigurationError as error:
-            outcome = Wrong(error)
+            this_pod = this_pod or find_this_pod(self.target)  # I/O: not when a Peers is made
         except DiscoveryError as error:
-            outcome = Unknown(error)
+            outcome = failed(error)
         else:
             going = lookup(self.target.wanted, memory, asked_at, self.selecting.rng)
             service = self.target.wanted.service
@@ -380,12 +377,6 @@ class Store:
             self.chooser.see(view.snapshot.endpoints)
             self.choice = UNMADE
         self._log(before, view)
-
-    def find_this_pod(self, *, needed_for: str) -> None:
-        """Raises `ConfigurationError` if it cannot be known which endpoint is this pod."""
-        if self.target is not None:
-            with contextlib.suppress(LookupFailed):  # that may pass, and is looked for again
-                find_this_pod(self.target, needed_for=needed_for)
 
     def _log(self, before: View, view: View) -> None:
         """What became of the state, with its reason, and for how long it was STALE."""
@@ -427,7 +418,7 @@ class Store:
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
         """The key's first owners, this pod among them: it is for placing data."""
         endpoints = self.view.listed
-        return self.chooser.ranked(endpoints, key, check_count("k", k)) if endpoints else ()
+        return self.chooser.keys.ranked(endpoints, key, check_count("k", k)) if endpoints else ()
 
     def sample(self, k: int) -> tuple[Endpoint, ...]:
         """Some at random."""

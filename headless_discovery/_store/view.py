@@ -42,9 +42,8 @@ class View(NamedTuple):
     this_pod: ThisPod | None = None
     left_out: tuple[Endpoint, ...] = ()
     lookups: int = 0
-    """How many had an outcome."""
+    """How many had an outcome; this is the version of what is known."""
     outcomes: Mapping[type, int] = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
-    changes: int = 0
     state_since: float | None = None
     lookup_seconds: float | None = None
     """How long the last lookup took."""
@@ -80,7 +79,7 @@ class View(NamedTuple):
             empty=self.outcomes[Empty],
             unknown=self.outcomes[Unknown],
             wrong=self.outcomes[Wrong],
-            changes=self.changes,
+            changes=snapshot.generation,
             endpoints=len(snapshot.endpoints),
             departing=len(snapshot.departing),
             state=snapshot.state,
@@ -101,19 +100,7 @@ class View(NamedTuple):
         include_self: bool,
         source: Literal["dns", "api", "static"],
     ) -> "View":
-        """What is known after the outcome of a lookup.
-
-        Args:
-            outcome: The outcome.
-            asked_at: When it began, on the clock.
-            now: When it ended.
-            this_pod: Who we are.
-            include_self: Whether this pod is shown.
-            source: Who said it.
-
-        Returns:
-            The view that follows.
-        """
+        """What is known after the outcome of a lookup that began and ended at these times."""
         membership, change = self.membership.after(outcome, asked_at, now, source)
         full, before = membership.snapshot, self.snapshot
         left_out, snapshot = self.left_out, full
@@ -131,7 +118,6 @@ class View(NamedTuple):
                     warnings = dict(warnings)
                     warnings.setdefault("self", f"{doubt}: none is left out. {_TELL_SELF}")
             snapshot = _without(left_out, full, before)
-        outcomes = {**self.outcomes, type(outcome): self.outcomes[type(outcome)] + 1}
         return View(
             membership=membership,
             snapshot=snapshot,
@@ -139,8 +125,7 @@ class View(NamedTuple):
             left_out=left_out,
             warnings=warnings,
             lookups=self.lookups + 1,
-            outcomes=outcomes,
-            changes=self.changes + (snapshot.generation != before.generation),
+            outcomes={**self.outcomes, type(outcome): self.outcomes[type(outcome)] + 1},
             state_since=self.state_since if snapshot.state is before.state else now,
             lookup_seconds=now - asked_at,
             fresh_until=_fresh_until(membership),
@@ -200,16 +185,10 @@ def _without(left_out: tuple[Endpoint, ...], full: Snapshot, before: Snapshot) -
 def find_this_pod(target: Target, *, needed_for: str | None = None) -> ThisPod | None:
     """This pod: as given, from the environment, or from the network and the host name.
 
-    Args:
-        target: What was given, and where we are.
-        needed_for: The argument that cannot do without an address, if one cannot.
-
-    Returns:
-        ``None`` if no address is known.
-
-    Raises:
-        ConfigurationError: There is none, and it is needed.
+    Without an address it is ``None``, or a `DiscoveryError` if an argument cannot do without one:
+    ``include_self=False``, or the one that it is ``needed_for``.
     """
+    needed_for = needed_for or (None if target.include_self else "include_self=False")
     environ, resolver = target.surroundings.environ, target.resolver
     found = target.self_address
     if found is None and (given := environ.get("POD_IPS") or environ.get("POD_IP")):

@@ -56,15 +56,7 @@ class ThreadWaiters:
                 return
 
     def wait_for(self, predicate: Callable[[], bool], seconds: Callable[[], float]) -> bool:
-        """Waits until the predicate holds, looking when it is woken.
-
-        Args:
-            predicate: What is waited for.
-            seconds: How long to wait at most.
-
-        Returns:
-            Whether it holds.
-        """
+        """Waits until the predicate holds, for so long at most; returns whether it does."""
         while True:
             mine = threading.Lock()
             mine.acquire()
@@ -94,25 +86,14 @@ class Work(Protocol):
         ...
 
 
-class ThreadWork(Work, Protocol):
-    """The same, for a thread."""
+class RealWork(Work, Protocol):
+    """The same, for a thread or a task."""
 
-    waiters: ThreadWaiters
-    """Woken when `due` may have changed."""
+    waiters: Any
+    """Those of threads, or those of tasks; woken when `due` may have changed."""
 
-    def turn(self) -> None:
-        """One turn, blocking."""
-        ...
-
-
-class TaskWork(Work, Protocol):
-    """The same, for a task."""
-
-    waiters: TaskWaiters
-    """Woken when `due` may have changed."""
-
-    async def turn(self) -> None:
-        """One turn."""
+    def turn(self) -> Any:
+        """One turn: blocking, or to be awaited."""
         ...
 
 
@@ -195,7 +176,7 @@ class Clock:
         end = min(until, overdue)
         return waiters.wait_for(predicate, lambda: end - self.now())
 
-    def background(self, work: ThreadWork) -> Background:
+    def background(self, work: RealWork) -> Background:
         """Work to be done in the background, in a daemon thread, once it is started."""
         return _Thread(functools.partial(self._run, work))
 
@@ -214,7 +195,7 @@ class Clock:
             return True
         return False
 
-    def _run(self, work: ThreadWork) -> None:
+    def _run(self, work: RealWork) -> None:
         while (due := work.due()) is not None:
             if due > self.now():
                 self.wait_for(work.waiters, functools.partial(_is_new, work, due), due)
@@ -239,11 +220,11 @@ class Clock:
         end = min(until, overdue)
         return await waiters.wait_for(predicate, lambda: end - self.now())
 
-    def start_async(self, work: TaskWork) -> Task:
+    def start_async(self, work: RealWork) -> Task:
         """Does the work in the background, in a task."""
         return library().spawn(functools.partial(self._run_async, work), _no_more)
 
-    async def _run_async(self, work: TaskWork) -> None:
+    async def _run_async(self, work: RealWork) -> None:
         while (due := work.due()) is not None:
             if due > self.now():
                 await self.wait_for_async(work.waiters, functools.partial(_is_new, work, due), due)

@@ -116,15 +116,7 @@ class TaskWaiters:
                 self._waiting.discard(event)
 
     async def wait_for(self, predicate: Callable[[], bool], seconds: Callable[[], float]) -> bool:
-        """Waits until the predicate holds, looking when it is woken.
-
-        Args:
-            predicate: What is waited for.
-            seconds: How long to wait at most.
-
-        Returns:
-            Whether it holds.
-        """
+        """Waits until the predicate holds, for so long at most; returns whether it does."""
         while not predicate():
             left = seconds()
             if left <= 0:

@@ -186,7 +186,7 @@ class SyncSender(_Sender):
             if self._hosts.may_be_pod(host):
                 endpoint = self._hosts.pod(host, self._peers.endpoints())
                 if endpoint is not None:
-                    return self._send(sent, endpoint, InUse(self._peers, endpoint, None))
+                    return self._send(sent, endpoint, InUse(self._peers).begin(endpoint))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
                 failed: Exception
@@ -266,7 +266,7 @@ class AsyncSender(_Sender):
             if self._hosts.may_be_pod(host):
                 endpoint = self._hosts.pod(host, await self._peers.endpoints())
                 if endpoint is not None:
-                    return await self._send(sent, endpoint, InUse(self._peers, endpoint, None))
+                    return await self._send(sent, endpoint, InUse(self._peers).begin(endpoint))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
                 failed: Exception

@@ -84,7 +84,7 @@ class PeersMiddleware:
             if self._hosts.may_be_pod(host):
                 endpoint = self._hosts.pod(host, await self._peers.endpoints())
                 if endpoint is not None:
-                    in_use = InUse(self._peers, endpoint, None)
+                    in_use = InUse(self._peers).begin(endpoint)
                     return await self._send(request, handler, endpoint, in_use, repeatable)
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
