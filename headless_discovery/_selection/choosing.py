@@ -318,11 +318,8 @@ class Chooser:
         """Counts a use of this endpoint, or of the key's next if it is full by now."""
         assert self.bounded is not None  # noqa: S101 - for type checkers
         with self._counting:
-            if self.bounded._is_full(endpoint):
-                next_best = self._another(
-                    self._choice, key, tried, elsewhere=False, further=self.bounded._further
-                )
-                endpoint = next_best or endpoint
+            if self.bounded._is_full(endpoint) and (left := _left(self._choice, key, tried)):
+                endpoint = self.bounded._further(left, key)  # without a call of the caller's own
             self.in_flight.begin(use, endpoint)
         return endpoint
 
@@ -388,32 +385,9 @@ class Chooser:
     def another(
         self, choice: Choice, key: Key | None, tried: Container[Row], *, elsewhere: bool
     ) -> Endpoint | None:
-        """One that was not tried; ``None``: all were.
-
-        With a key the next-best. Without, one of the zone while there is any; ``elsewhere`` turns
-        that round.
-        """
-        return self._another(choice, key, tried, elsewhere=elsewhere, further=self._further)
-
-    def _another(
-        self,
-        choice: Choice,
-        key: Key | None,
-        tried: Container[Row],
-        *,
-        elsewhere: bool,
-        further: _Select,
-    ) -> Endpoint | None:
-        groups = [choice.endpoints, choice.avoided]
-        if key is None and choice.near is not choice.endpoints:
-            groups.insert(0, choice.near)
-            if elsewhere:
-                groups[0] = _without(choice.endpoints, choice.near)
-        for group in groups:
-            left = tuple([endpoint for endpoint in group if row_of(endpoint) not in tried])
-            if left:
-                return further(left, key)
-        return None
+        """One that was not tried, with a key the next-best; ``None``: all were."""
+        left = _left(choice, key, tried, elsewhere=elsewhere)
+        return self._further(left, key) if left else None
 
     def sample(self, choice: Choice, k: int) -> tuple[Endpoint, ...]:
         """Some, each as likely as the other; those to be avoided only if more are wanted."""
@@ -421,6 +395,23 @@ class Chooser:
         found = sample(choice.endpoints, min(k, len(choice.endpoints)))
         more = min(k - len(found), len(choice.avoided))
         return (*found, *sample(choice.avoided, more))
+
+
+def _left(
+    choice: Choice, key: Key | None, tried: Container[Row], *, elsewhere: bool = False
+) -> tuple[Endpoint, ...]:
+    """Those that were not tried, of the first group that has any.
+
+    Without a key those of the zone are the first; ``elsewhere`` turns that round.
+    """
+    groups = [choice.endpoints, choice.avoided]
+    if key is None and choice.near is not choice.endpoints:
+        groups.insert(0, _without(choice.endpoints, choice.near) if elsewhere else choice.near)
+    for group in groups:
+        left = tuple([endpoint for endpoint in group if row_of(endpoint) not in tried])
+        if left:
+            return left
+    return ()
 
 
 def _staying(snapshot: Snapshot) -> tuple[Endpoint, ...]:
