@@ -6,12 +6,10 @@ import gc
 import itertools
 import logging
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -27,13 +25,10 @@ from headless_discovery import (
     NotReady,
     Policy,
     Resolver,
-    ServiceName,
     State,
     aio,
 )
-from headless_discovery._time.on_asyncio import running
 from headless_discovery.testing import FakeCluster, FakeService
-from tests.lookups import Learnt, Memory, Unknown, Wanted, exchange, lookup
 from tests.messages import nxdomain, reply
 from tests.nameserver import NameServer, Stream
 from tests.tasks import LIBRARIES, LibraryName, give_up_after, pause, run, tasks, together
@@ -630,14 +625,14 @@ def test_the_real_clock_sleeps_in_tasks_too(runs: Run) -> None:
 
 
 def test_after_its_deadline_a_question_is_not_asked_any_more(runs: Run) -> None:
-    service, clock, learnt = ServiceName("web", "default"), Clock(), Learnt()
-    resolver = Resolver(["127.0.0.1:9"], lifetime=1e-9)
-    going = lookup(Wanted(service), Memory(), 0, random.Random(0))
-    steps = exchange(going, service, resolver.plan(), learnt, clock.now)
-    outcome = runs(lambda: resolver.run_async(steps, clock))
-    assert isinstance(outcome, Unknown)
-    assert isinstance(outcome.error, LookupTimeout)
-    assert (learnt.udp, learnt.tcp) == (0, 0)
+    async def main() -> None:
+        resolver = Resolver(["127.0.0.1:9"], lifetime=1e-9)
+        web = aio.peers("web", namespace="default", resolver=resolver)
+        with pytest.raises(LookupTimeout):
+            await web.refresh()
+        assert (web.stats.queries_udp, web.stats.queries_tcp) == (0, 0)
+
+    runs(main)
 
 
 def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(
@@ -894,32 +889,7 @@ def test_a_call_may_be_cancelled_after_any_number_of_turns_of_the_loop() -> None
             assert asyncio.run(main(Resolver([server.nameserver]), turns)) == 2
 
 
-# Sockets on asyncio.
-
-
-def test_a_socket_that_is_ready_just_when_its_time_is_up_is_waited_for_once() -> None:
-    async def main() -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            theirs.send(b"x")
-            await running().readable(ours.fileno(), 0)
-
-    asyncio.run(main())
-
-
-def test_a_wait_for_a_socket_ends_after_its_loop_was_closed() -> None:
-    ours, theirs = socket.socketpair()
-
-    async def begin() -> Coroutine[Any, Any, None]:
-        waiting = running().readable(ours.fileno(), 60)
-        waiting.send(None)
-        return waiting
-
-    with ours, theirs:
-        waiting = asyncio.run(begin())
-        waiting.close()
-        with pytest.raises(RuntimeError, match="cannot reuse"):
-            waiting.send(None)
+# Descriptors.
 
 
 DESCRIPTORS = """

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Literal
 
 import attrs
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headless_discovery import Change, Endpoint, Snapshot, State
-from headless_discovery._endpoint import all_dashed, dashed, endpoints_of
 from headless_discovery.testing import FakeCluster
 
 ZONE = "web.shop.svc.cluster.local"
+RECORDS: tuple[Literal["auto"], Literal["address"]] = ("auto", "address")
+POD_ADDRESSES = st.ip_addresses(network="10.0.0.0/8") | st.ip_addresses(network="fd00::/16")
 
 
 def endpoint(label: str = "web-0", *addresses: str, port: int | None = 8080) -> Endpoint:
@@ -57,9 +59,12 @@ def test_its_ordinal_is_the_number_at_the_end_of_a_statefulset_pods_name(
     assert endpoint(label).ordinal == ordinal
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "fd00::", "::1"])
-def test_a_dashed_address_has_no_ordinal(address: str) -> None:
-    assert endpoint(dashed(address), address, "10.9.9.9").ordinal is None
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [("10.0.0.1", "10-0-0-1"), ("fd00::1", "fd00--1"), ("fd00::", "fd00--0"), ("::1", "--1")],
+)
+def test_a_dashed_address_has_no_ordinal(address: str, label: str) -> None:
+    assert endpoint(label, address, "10.9.9.9").ordinal is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,12 @@ def test_a_dashed_address_has_no_ordinal(address: str) -> None:
 def test_the_dashed_form_of_an_address_is_the_host_name_that_coredns_gives(
     address: str, label: str
 ) -> None:
-    assert dashed(address) == label
+    cluster = FakeCluster()
+    families = ("ipv6",) if ":" in address else ("ipv4",)
+    cluster.add_service("web", families=families).add_pod(address, name="a")
+    for records in RECORDS:
+        web = cluster.peers("web", port=80, family="any", records=records)
+        assert [each.hostname for each in web] == [label]
 
 
 def test_the_first_of_its_addresses_is_the_one_to_use() -> None:
@@ -133,39 +143,21 @@ def test_a_change_is_true_if_something_differs() -> None:
     assert attrs.evolve(nothing, moved=((endpoint(), endpoint("web-0", "10.0.0.9")),))
 
 
-@given(st.lists(st.ip_addresses().map(str), min_size=1))
-def test_dashing_many_addresses_at_once_is_dashing_each(addresses: list[str]) -> None:
-    assert all_dashed(addresses) == [dashed(address) for address in addresses]
-
-
-@pytest.mark.slow
-@given(
-    st.lists(
-        st.tuples(
-            st.text(),
-            st.tuples(st.text()),
-            st.none() | st.integers(),
-            st.text(),
+@given(st.lists(POD_ADDRESSES.map(str), min_size=1, max_size=20, unique=True))
+def test_those_found_at_once_are_as_those_made_one_by_one(addresses: list[str]) -> None:
+    cluster = FakeCluster()
+    service = cluster.add_service("web", ports={"http": 8080}, families=("ipv4", "ipv6"))
+    for number, address in enumerate(addresses):
+        service.add_pod(address, name=f"web-{number}")
+    for port, records in (("http", RECORDS[0]), (80, RECORDS[0]), (80, RECORDS[1])):
+        found = cluster.peers("web", port=port, family="any", records=records).endpoints()
+        made = tuple(
+            Endpoint(each.name, each.addresses, 8080 if port == "http" else 80, asked_for=str(port))
+            for each in found
         )
-    )
-)
-def test_those_made_at_once_are_as_those_made_one_by_one(
-    values: list[tuple[str, tuple[str], int | None, str]],
-) -> None:
-    names = [name for name, _, _, _ in values]
-    made = endpoints_of(
-        names,
-        [addresses for _, addresses, _, _ in values],
-        [port for _, _, port, _ in values],
-        [asked_for for _, _, _, asked_for in values],
-    )
-    alike = [
-        Endpoint(name, addresses, port, asked_for=asked_for)
-        for name, addresses, port, asked_for in values
-    ]
-    assert made == alike
-    assert [each.identity for each in made] == [each.identity for each in alike]
-    assert pickle.loads(pickle.dumps(made)) == alike
+        assert {each.address for each in found} == set(addresses)
+        assert (found, pickle.loads(pickle.dumps(found))) == (made, made)
+        assert [each.identity for each in found] == [each.identity for each in made]
 
 
 def test_one_by_dns_is_as_if_zone_and_node_were_given_as_none() -> None:

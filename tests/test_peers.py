@@ -32,7 +32,6 @@ from headless_discovery import (
     State,
     peers,
 )
-from headless_discovery._time.clock import ThreadWaiters
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 
 EXACT = Policy(jitter=0)
@@ -904,28 +903,21 @@ def test_importing_it_loads_neither_asyncio_nor_an_extra() -> None:
     assert not {"asyncio", "trio", "rich", "yaml", "pytest"} & set(loaded)
 
 
-def test_what_the_clock_does_in_the_background_may_wait_for_its_own_end() -> None:
-    class Work:
-        waiters = ThreadWaiters()
-        turns = 0
-        ended = threading.Event()
+def test_a_lookup_in_the_background_may_close_its_own_peers() -> None:
+    closed = threading.Event()
 
-        def due(self) -> float | None:
-            return None if self.turns else 0.0
+    class Closing(Resolver):
+        def run(self, *arguments: Any, **limits: Any) -> Any:
+            web.close()
+            closed.set()
+            return super().run(*arguments, **limits)
 
-        def turn(self) -> None:
-            self.turns += 1
-            background.join()
-            self.ended.set()
-
-        def paced(self) -> Iterator[float]:
-            return iter(())
-
-    work = Work()
-    background = Clock().background(work)
-    background.start()
-    assert work.ended.wait(20)
-    background.join()
+    web = headless_discovery.peers("web.shop", resolver=Closing(["127.0.0.1:9"]))
+    web.start()
+    assert closed.wait(20)
+    web.close()
+    with pytest.raises(Closed):
+        web.endpoints()
 
 
 def test_the_real_clock_goes_on() -> None:

@@ -1,11 +1,16 @@
-"""What an interrupt leaves behind among threads is noticed, and done without."""
+"""What an interrupt leaves behind among threads, or in an event loop, is done without."""
 
+import asyncio
+import socket
 import threading
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
 from headless_discovery import Clock
 from headless_discovery._time.clock import Lock
+from headless_discovery._time.on_asyncio import running
 
 
 def test_a_lock_that_was_left_locked_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,3 +94,31 @@ def test_who_held_a_lock_for_too_long_leaves_it_to_the_one_who_has_it_now(
     left.set()
     other.join()
     assert other_holds
+
+
+# Sockets on asyncio.
+
+
+def test_a_socket_that_is_ready_just_when_its_time_is_up_is_waited_for_once() -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.send(b"x")
+            await running().readable(ours.fileno(), 0)
+
+    asyncio.run(main())
+
+
+def test_a_wait_for_a_socket_ends_after_its_loop_was_closed() -> None:
+    ours, theirs = socket.socketpair()
+
+    async def begin() -> Coroutine[Any, Any, None]:
+        waiting = running().readable(ours.fileno(), 60)
+        waiting.send(None)
+        return waiting
+
+    with ours, theirs:
+        waiting = asyncio.run(begin())
+        waiting.close()
+        with pytest.raises(RuntimeError, match="cannot reuse"):
+            waiting.send(None)
