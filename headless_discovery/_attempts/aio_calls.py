@@ -101,13 +101,8 @@ class Clients(Pool[C]):
             raise interrupt
 
     async def _close_one(self, entry: Entry[C]) -> None:
-        client: Any = entry.client
         try:
-            close = getattr(client, "aclose", None) or getattr(client, "close", None)
-            if self._close is not None:
-                closing: Any = self._close(client)
-            else:
-                closing = None if close is None else close()
+            closing = self._begin_to_close(entry.client, "aclose", "close")
             if inspect.isawaitable(closing):
                 await closing
         except Exception:
@@ -143,8 +138,10 @@ class ClientUse(Generic[C]):
         await self._use.__aexit__(*error)
 
 
-class _Attempts(Attempts["Calls"]):
+class _Attempts(Attempts):
     """What `Peers.attempts` returns; not an async generator either."""
+
+    peers: "Calls"
 
     def __aiter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -125,7 +125,7 @@ class Attempt:
     """The endpoint of this attempt."""
     number: int
     """1 for the first attempt."""
-    _attempts: "Attempts[Any]"
+    _attempts: "Attempts"
     _in_use: InUse | None = None
 
     @property
@@ -171,10 +171,7 @@ class _Failures:
     state: "RetryCallState | None" = None
 
 
-P = TypeVar("P", bound=Shared)
-
-
-class Attempts(Generic[P]):
+class Attempts:
     """All attempts of one call. A shell iterates over it."""
 
     # What an attempt that succeeds at once does not touch is not set for each call.
@@ -186,7 +183,7 @@ class Attempts(Generic[P]):
     _undecided: Endpoint | None = None
     """Whose attempt was not entered, or left by an error that does not lead on."""
 
-    def __init__(self, peers: P, key: Key | None, rules: Rules) -> None:
+    def __init__(self, peers: Shared, key: Key | None, rules: Rules) -> None:
         self.peers = peers
         self.store = peers._store
         self.key = key

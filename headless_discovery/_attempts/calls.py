@@ -108,13 +108,8 @@ class Clients(Pool[C]):
             raise interrupt
 
     def _close_one(self, entry: Entry[C]) -> None:
-        client: Any = entry.client
         try:
-            close = getattr(client, "close", None)
-            if self._close is not None:
-                self._close(client)
-            elif close is not None:
-                close()
+            self._begin_to_close(entry.client, "close")
         except Exception:
             log_failed_close(entry.endpoint)
 
@@ -148,7 +143,7 @@ class ClientUse(Generic[C]):
         self._use.__exit__(*error)
 
 
-class _Attempts(Attempts["Calls"]):
+class _Attempts(Attempts):
     """What `Peers.attempts` returns."""
 
     def __iter__(self) -> Self:

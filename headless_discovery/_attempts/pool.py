@@ -171,6 +171,14 @@ class Pool(Generic[C]):
             return False
         return entry.is_made
 
+    def _begin_to_close(self, client: Any, *names: str) -> Any:
+        """Calls what closes it: the caller's function, or its method of one of these names."""
+        methods = filter(None, (getattr(client, name, None) for name in names))
+        close: Any = next(methods, None)
+        if self._close is not None:
+            return self._close(client)
+        return None if close is None else close()
+
     def _check_open(self) -> None:
         """Raises `Closed` after the end."""
         if self._closed:

@@ -8,7 +8,8 @@ import enum
 import errno
 import socket
 import sys
-from collections.abc import Iterator, Set
+import traceback
+from collections.abc import Set
 
 from .._errors import DiscoveryError
 
@@ -252,18 +253,8 @@ def _was_connecting(error: BaseException) -> bool:
 
     By the code that its traceback passes; looked up each time, since gevent replaces it.
     """
-    return not set(_passed(error)).isdisjoint(_connecting())
-
-
-def _passed(error: BaseException) -> Iterator[object]:
-    traceback = error.__traceback__
-    while traceback is not None:
-        yield traceback.tb_frame.f_code
-        traceback = traceback.tb_next
-
-
-def _connecting() -> Iterator[object]:
-    yield getattr(socket.create_connection, "__code__", None)
     ssl = sys.modules.get("ssl")
+    connecting = {getattr(socket.create_connection, "__code__", None)}
     if ssl is not None:
-        yield getattr(ssl.SSLSocket.do_handshake, "__code__", None)
+        connecting.add(getattr(ssl.SSLSocket.do_handshake, "__code__", None))
+    return any(frame.f_code in connecting for frame, _ in traceback.walk_tb(error.__traceback__))

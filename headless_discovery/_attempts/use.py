@@ -87,10 +87,6 @@ class InUse:
         """Notes this as the innermost attempt that the thread or task is in."""
         _attempted.set((weakref.ref(self), *[weakref.ref(each) for each in _attempts_here()]))
 
-    def is_of(self, peers: "Shared", endpoint: Endpoint) -> bool:
-        """Whether it is on this endpoint."""
-        return self._peers is peers and self.endpoint is endpoint
-
     def __del__(self) -> None:
         if not self._over:
             self.drop()
@@ -98,7 +94,9 @@ class InUse:
 
 def in_attempt(peers: "Shared", endpoint: Endpoint) -> bool:
     """Whether this thread or task is in an attempt on the endpoint: one call must count once."""
-    return any(in_use.is_of(peers, endpoint) for in_use in _attempts_here())
+    return any(
+        in_use._peers is peers and in_use.endpoint is endpoint for in_use in _attempts_here()
+    )
 
 
 def _attempts_here() -> Iterator[InUse]:

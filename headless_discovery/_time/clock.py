@@ -222,7 +222,7 @@ class Clock:
 
     def start_async(self, work: RealWork) -> Task:
         """Does the work in the background, in a task."""
-        return library().spawn(functools.partial(self._run_async, work), _no_more)
+        return library().spawn(functools.partial(self._run_async, work), lambda: None)
 
     async def _run_async(self, work: RealWork) -> None:
         while (due := work.due()) is not None:
@@ -234,7 +234,3 @@ class Clock:
 
 def _is_new(work: Work, due: float) -> bool:
     return work.due() != due
-
-
-def _no_more() -> None:
-    """Nothing is left to do at the end of the background."""
