@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from headless_discovery import Change, Clock, Closed, LookupFailed, Peers, Policy, Resolver, peers
-from headless_discovery.testing import FakeCluster, FakeService
+from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 
 pytestmark = pytest.mark.slow
 
@@ -266,6 +266,32 @@ def test_whatever_a_callback_raises_all_are_called_with_the_next_change_too(
         assert called.acquire(timeout=10)
         assert told.acquire(timeout=10)
     stop()
+
+
+def test_one_that_is_closed_at_any_moment_of_a_call_is_closed() -> None:
+    class Closing(FakeClock):
+        readings = 0
+
+        def now(self) -> float:
+            self.readings -= 1
+            if self.readings == 0:
+                kubia.close()
+            return super().now()
+
+    outcomes = []
+    for readings in range(1, 40):
+        cluster = FakeCluster(clock=(clock := Closing()))
+        cluster.add_service("web").scale(3)
+        kubia = cluster.peers("web")
+        clock.readings = readings
+        try:
+            outcomes.append(len(kubia.refresh().endpoints))
+        except Closed:
+            outcomes.append(0)
+        kubia.close()
+        with pytest.raises(Closed):
+            kubia.refresh()
+    assert {outcomes[0], outcomes[-1]} == {0, 3}
 
 
 def test_without_a_thread_to_be_had_callers_ask_and_it_is_tried_again(

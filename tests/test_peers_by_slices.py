@@ -567,8 +567,9 @@ def test_outside_of_a_cluster_auto_takes_dns_and_api_says_what_is_missing(
         pytest.raises(ConfigurationError, match="KUBERNETES_SERVICE_HOST"),
     ):
         peers.endpoints()
-    with pytest.raises(ConfigurationError, match="KUBERNETES_SERVICE_HOST"):
-        headless_discovery.peers("web", namespace="shop", source="api").wait_ready(timeout=1)
+    for ask in (Peers.refresh, Peers.wait_ready):
+        with pytest.raises(ConfigurationError, match="KUBERNETES_SERVICE_HOST"):
+            ask(headless_discovery.peers("web", namespace="shop", source="api"))
 
 
 @pytest.mark.parametrize("kind", [None, "api-down"])
