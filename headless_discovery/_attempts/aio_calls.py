@@ -206,10 +206,7 @@ class Calls(Shared):
     ) -> T:
         """Awaits ``fn(endpoint)`` under `attempts`, with the same arguments; returns its result."""
         check_callable("fn", fn)
-        attempts = self.attempts(
-            key, idempotent=idempotent, on=on, stop=stop, wait=wait, timeout=timeout
-        )
-        async for attempt in attempts:
+        async for attempt in _Attempts(self, key, rules(on, idempotent, stop, wait, timeout)):
             with attempt as endpoint:
                 return await fn(endpoint)
         raise AssertionError  # pragma: no cover - it ends with a result or an error

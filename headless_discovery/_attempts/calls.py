@@ -254,10 +254,7 @@ class Calls(Shared):
             Exception: The error of ``fn`` in the last attempt.
         """
         check_callable("fn", fn)
-        attempts = self.attempts(
-            key, idempotent=idempotent, on=on, stop=stop, wait=wait, timeout=timeout
-        )
-        for attempt in attempts:
+        for attempt in _Attempts(self, key, rules(on, idempotent, stop, wait, timeout)):
             with attempt as endpoint:
                 return fn(endpoint)
         raise AssertionError  # pragma: no cover - it ends with a result or an error

@@ -19,12 +19,7 @@ C = TypeVar("C")
 
 
 class Claim:
-    """A client is being created; other callers wait until that is done.
-
-    Args:
-        done: An event.
-        maker: The thread or task that creates it.
-    """
+    """A client is being created by a thread or task; other callers wait for that event."""
 
     def __init__(self, done: Any, maker: object) -> None:
         self.done = done

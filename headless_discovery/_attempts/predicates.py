@@ -9,7 +9,7 @@ import errno
 import socket
 import sys
 import traceback
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 from .._errors import DiscoveryError
 
@@ -37,70 +37,47 @@ _LOST = frozenset(
     {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ESHUTDOWN}
     | {errno.ETIMEDOUT}
 )
+
+
+def _names(libraries: str, classes: str) -> list[str]:
+    return [f"{library}.{name}" for library in libraries.split() for name in classes.split()]
+
+
 _WRAPPERS = frozenset(
-    {
-        "urllib.URLError",
-        "requests.ConnectionError",
-        "requests.SSLError",
-        "urllib3.MaxRetryError",
-        "urllib3.SSLError",
-    }
+    [
+        *_names("urllib", "URLError"),
+        *_names("requests", "ConnectionError SSLError"),
+        *_names("urllib3", "MaxRetryError SSLError"),
+    ]
 )
 """They are judged by the error that they name, too."""
-_HTTPX = ("httpx", "httpx2", "httpcore", "httpcore2")
-_KNOWN = {
+_HTTPX = "httpx httpx2 httpcore httpcore2"
+_SAID_BY: dict[Verdict, list[str]] = {
     # What a library raises for connecting alone.
-    **dict.fromkeys(
-        [
-            "urllib3.NewConnectionError",
-            "urllib3.ConnectTimeoutError",
-            "requests.ConnectTimeout",
-            "aiohttp.ClientConnectorError",
-            "aiohttp.ConnectionTimeoutError",
-            *[f"{library}.ConnectError" for library in _HTTPX],
-            *[f"{library}.ConnectTimeout" for library in _HTTPX],
-        ],
-        Verdict.NOT_REACHED,
-    ),
+    Verdict.NOT_REACHED: [
+        *_names("urllib3", "NewConnectionError ConnectTimeoutError"),
+        *_names("requests", "ConnectTimeout"),
+        *_names("aiohttp", "ClientConnectorError ConnectionTimeoutError"),
+        *_names(_HTTPX, "ConnectError ConnectTimeout"),
+    ],
     # Of the caller's own doing: a full pool of its own says nothing of the endpoint.
-    **dict.fromkeys(
-        [
-            *[f"{library}.LocalProtocolError" for library in _HTTPX],
-            *[f"{library}.UnsupportedProtocol" for library in _HTTPX],
-            *[f"{library}.PoolTimeout" for library in _HTTPX],
-            "redis.AuthenticationError",
-            "redis.MaxConnectionsError",
-        ],
-        Verdict.NOTHING,
-    ),
-    **dict.fromkeys(
-        [
-            "httpx.TransportError",
-            "httpx2.TransportError",
-            *[
-                f"{core}.{name}"
-                for core in _HTTPX[2:]
-                for name in ("NetworkError", "ProtocolError")
-            ],
-            *[f"{core}.TimeoutException" for core in _HTTPX[2:]],
-            "aiohttp.ClientConnectionError",
-            "aiohttp.ClientPayloadError",
-            "requests.ConnectionError",
-            "requests.Timeout",
-            "requests.ChunkedEncodingError",
-            "urllib3.ProtocolError",
-            "urllib3.ReadTimeoutError",
-            "http.IncompleteRead",
-            "http.RemoteDisconnected",
-            "redis.ConnectionError",
-            "redis.TimeoutError",
-            "anyio.BrokenResourceError",
-            "trio.BrokenResourceError",
-            "trio.TooSlowError",
-        ],
-        Verdict.FAILED,
-    ),
+    Verdict.NOTHING: [
+        *_names(_HTTPX, "LocalProtocolError UnsupportedProtocol PoolTimeout"),
+        *_names("redis", "AuthenticationError MaxConnectionsError"),
+    ],
+    Verdict.FAILED: [
+        *_names("httpx httpx2", "TransportError"),
+        *_names("httpcore httpcore2", "NetworkError ProtocolError TimeoutException"),
+        *_names("aiohttp", "ClientConnectionError ClientPayloadError"),
+        *_names("requests", "ConnectionError Timeout ChunkedEncodingError"),
+        *_names("urllib3", "ProtocolError ReadTimeoutError"),
+        *_names("http", "IncompleteRead RemoteDisconnected"),
+        *_names("redis", "ConnectionError TimeoutError"),
+        *_names("anyio trio", "BrokenResourceError"),
+        *_names("trio", "TooSlowError"),
+    ],
 }
+_KNOWN = {name: verdict for verdict, names in _SAID_BY.items() for name in names}
 """By the top-level package and the name of the class; the first in the error's MRO counts."""
 
 
@@ -251,10 +228,15 @@ def _of_python(error: BaseException) -> Verdict | None:
 def _was_connecting(error: BaseException) -> bool:
     """Whether it was raised within a connection attempt or a TLS handshake of the standard library.
 
-    By the code that its traceback passes; looked up each time, since gevent replaces it.
+    By their code, which is looked up each time, since gevent replaces it.
     """
     ssl = sys.modules.get("ssl")
     connecting = {getattr(socket.create_connection, "__code__", None)}
     if ssl is not None:
         connecting.add(getattr(ssl.SSLSocket.do_handshake, "__code__", None))
-    return any(frame.f_code in connecting for frame, _ in traceback.walk_tb(error.__traceback__))
+    return not connecting.isdisjoint(_passed(error))
+
+
+def _passed(error: BaseException) -> Iterator[object]:
+    """The code that its traceback passes."""
+    return (frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__))
