@@ -1,4 +1,4 @@
-"""`_async` on asyncio. Imported only where asyncio runs."""
+"""`tasks.Library` on asyncio. Imported only where asyncio runs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,46 +8,6 @@ _T = TypeVar("_T")
 _Job = Callable[[], Awaitable[None]]
 _LONGEST = 86_400.0
 """Seconds: a loop takes no timer without an end."""
-
-
-class _Asyncio:
-    name = "asyncio"
-
-    def event(self) -> asyncio.Event:
-        return asyncio.Event()
-
-    def task(self) -> object:
-        return asyncio.current_task()
-
-    def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
-        return _Task(job, at_end)
-
-    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
-        async with asyncio.timeout(min(seconds, _LONGEST)):
-            return await call()
-
-    async def readable(self, descriptor: int, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        woken = loop.create_future()
-        timer = loop.call_later(min(seconds, _LONGEST), _wake, woken)
-        try:
-            loop.add_reader(descriptor, _wake, woken)
-            await woken
-        finally:
-            timer.cancel()
-            if not loop.is_closed():
-                loop.remove_reader(descriptor)
-
-    async def in_thread(self, call: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, call)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
 
 
 class _Task:
@@ -72,6 +32,39 @@ class _Task:
         if self.runs():
             # Not awaited itself: its cancellation is not ours.
             await asyncio.wait([self._task])
+
+
+class _Asyncio:
+    name = "asyncio"
+
+    event = asyncio.Event
+    task = staticmethod(asyncio.current_task)
+    spawn = _Task
+    sleep = staticmethod(asyncio.sleep)
+
+    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
+        async with asyncio.timeout(min(seconds, _LONGEST)):
+            return await call()
+
+    async def readable(self, descriptor: int, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        timer = loop.call_later(min(seconds, _LONGEST), _wake, woken)
+        try:
+            loop.add_reader(descriptor, _wake, woken)
+            await woken
+        finally:
+            timer.cancel()
+            if not loop.is_closed():
+                loop.remove_reader(descriptor)
+
+    async def in_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, call)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 _ASYNCIO = _Asyncio()

@@ -1,4 +1,4 @@
-"""`_async` on trio. Imported only where trio runs.
+"""`tasks.Library` on trio. Imported only where trio runs.
 
 A task that outlives its starter needs a nursery that does: trio's own, for system tasks. They are
 cancelled when the main task ends.
@@ -11,34 +11,6 @@ import trio
 
 _T = TypeVar("_T")
 _Job = Callable[[], Awaitable[None]]
-
-
-class _Trio:
-    name = "trio"
-
-    def event(self) -> trio.Event:
-        return trio.Event()
-
-    def task(self) -> object:
-        return trio.lowlevel.current_task()
-
-    def spawn(self, job: _Job, at_end: Callable[[], None]) -> "_Task":
-        return _Task(job, at_end)
-
-    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
-        with trio.move_on_after(seconds):
-            return await call()
-        raise TimeoutError
-
-    async def readable(self, descriptor: int, seconds: float) -> None:
-        with trio.move_on_after(seconds):
-            await trio.lowlevel.wait_readable(descriptor)
-
-    async def in_thread(self, call: Callable[[], None]) -> None:
-        await trio.to_thread.run_sync(call, abandon_on_cancel=True)
-
-    async def sleep(self, seconds: float) -> None:
-        await trio.sleep(seconds)
 
 
 class _Task:
@@ -66,6 +38,27 @@ class _Task:
         # A task that leaves `async with` because of a cancellation leaves no task behind either.
         with trio.CancelScope(shield=True):
             await self._ended.wait()
+
+
+class _Trio:
+    name = "trio"
+
+    event = trio.Event
+    task = staticmethod(trio.lowlevel.current_task)
+    spawn = _Task
+    sleep = staticmethod(trio.sleep)
+
+    async def within(self, seconds: float, call: Callable[[], Awaitable[_T]]) -> _T:
+        with trio.move_on_after(seconds):
+            return await call()
+        raise TimeoutError
+
+    async def readable(self, descriptor: int, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await trio.lowlevel.wait_readable(descriptor)
+
+    async def in_thread(self, call: Callable[[], None]) -> None:
+        await trio.to_thread.run_sync(call, abandon_on_cancel=True)
 
 
 TRIO = _Trio()
