@@ -66,33 +66,30 @@ class Answers:
     def _reply(self, question: Received) -> Reply:
         cache = self.cache
         if cache is None:
-            return self._fresh(question)
+            return self.zone.answer(question, synced=self.synced)
         now = self.now()
         kept, stale = cache.get(question, now)
         if kept is None:
-            return cache.put(question, self._fresh(question), now)
+            return cache.put(question, self.zone.answer(question, synced=self.synced), now)
         if stale:
-            cache.put(question, self._fresh(question), now)
+            cache.put(question, self.zone.answer(question, synced=self.synced), now)
         return self.zone.shuffled(kept)
-
-    def _fresh(self, question: Received) -> Reply:
-        return self.zone.answer(question, synced=self.synced)
 
     def _fail(self, kind: Failure, question: Received, *, tcp: bool) -> bytes | None:
         match kind:
-            case "servfail":
-                return self._pack(Reply(_packer.SERVFAIL), question, tcp=tcp)
-            case "refused":
-                refused = Reply(_packer.REFUSED, authoritative=False)
-                return self._pack(refused, question, tcp=tcp)
-            case "nxdomain":
-                return self._pack(self.zone.no_such_name(), question, tcp=tcp)
             case "timeout":
                 return None
             case "truncate":
                 return _packer.cut(question)
             case "garbage":
                 return _packer.garbage(question)
-            case _:
-                other = attrs.evolve(question, id=question.id ^ 0xFFFF)
-                return self._pack(self._reply(question), other, tcp=tcp)
+            case "servfail":
+                reply = Reply(_packer.SERVFAIL)
+            case "refused":
+                reply = Reply(_packer.REFUSED, authoritative=False)
+            case "nxdomain":
+                reply = self.zone.no_such_name()
+            case "wrong-id":
+                reply = self._reply(question)
+                question = attrs.evolve(question, id=question.id ^ 0xFFFF)
+        return self._pack(reply, question, tcp=tcp)

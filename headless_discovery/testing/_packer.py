@@ -6,6 +6,7 @@ it. TC is set if anything was left out, additional records too. That holds over 
 """
 
 import functools
+import itertools
 import re
 import socket
 import struct
@@ -13,10 +14,8 @@ from collections.abc import Sequence
 
 import attrs
 
-A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, OPT, IXFR, AXFR, ANY = (
-    1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 251, 252, 255,
-)  # fmt: skip
-IN, CH, ANY_CLASS = 1, 3, 255
+A, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, IXFR, AXFR = 1, 5, 6, 12, 16, 28, 33, 41, 251, 252
+IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 RESPONSE, AUTHORITATIVE, TRUNCATED, RECURSION_DESIRED = 0x8000, 0x0400, 0x0200, 0x0100
 CHECKING_DISABLED = 0x0010
@@ -26,7 +25,8 @@ NOTIFY = 4
 _HEADER = struct.Struct("!6H")
 _SMALLEST = 512
 _LARGEST = 65535
-_FRAGMENT = {4: 1480, 6: 1220}
+_FRAGMENT = 1480
+"""Over IPv4; a greater reply is compressed."""
 _POINTERS_REACH = 0x4000
 _LONGEST_NAME = 255
 
@@ -203,7 +203,7 @@ def _labels(name: str) -> tuple[tuple[str, bytes], ...]:
 
 
 @functools.lru_cache(maxsize=8192)
-def _plain_name(name: str) -> bytes:
+def _whole(name: str) -> bytes:
     return b"".join(label for _, label in _labels(name)) + b"\0"
 
 
@@ -214,23 +214,25 @@ class UnpackableError(ValueError):
 class _Writer:
     """Bytes so far, and where each name stands in them."""
 
-    def __init__(self, start: bytes, question: str) -> None:
-        self.out = bytearray(start)
+    def __init__(self, question: Received, *, compress: bool) -> None:
+        self._compress = compress
         self._offsets: dict[str, int] = {}
-        at = _HEADER.size
-        for rest, label in _labels(question):
-            self._offsets[rest] = at
-            at += len(label)
+        self.out = bytearray(_HEADER.size)
+        self.name(question.name)
+        self.out += struct.pack("!2H", question.type, question.klass)
 
-    def name(self, name: str, *, compress: bool = True) -> None:
+    def name(self, name: str, *, whole: bool = False) -> None:
         """A name; only its first mention, and one that pointers reach, can be pointed to."""
         out, offsets = self.out, self._offsets
+        if not self._compress:
+            out += _whole(name)
+            return
         for rest, label in _labels(name):
             offset = offsets.get(rest)
             if offset is None:
                 if len(out) < _POINTERS_REACH:
                     offsets[rest] = len(out)
-            elif compress:
+            elif not whole:
                 out += (0xC000 | offset).to_bytes(2, "big")
                 return
             out += label
@@ -240,25 +242,20 @@ class _Writer:
         """A whole record."""
         self.name(record.name)
         data = record.data
+        self.out += _FIXED.pack(record.type, IN, record.ttl, 0)
+        start = len(self.out)
         if isinstance(data, Srv):
-            # The target is not compressed (RFC 2782), but may be pointed to.
-            length = 6 + len(_plain_name(data.target))
-            self.out += _FIXED.pack(SRV, IN, record.ttl, length)
             self.out += _SRV.pack(0, data.weight, data.port)
-            self.name(data.target, compress=False)
-        elif isinstance(data, Soa) or record.type in (CNAME, PTR):
-            self.out += _FIXED.pack(record.type, IN, record.ttl, 0)
-            start = len(self.out)
-            if isinstance(data, Soa):
-                self.name(data.primary)
-                self.name(data.mailbox)
-                self.out += _soa_numbers(data)
-            else:
-                self.name(data)
-            struct.pack_into("!H", self.out, start - 2, len(self.out) - start)
+            self.name(data.target, whole=True)  # RFC 2782; it may be pointed to
+        elif isinstance(data, Soa):
+            self.name(data.primary)
+            self.name(data.mailbox)
+            self.out += struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
+        elif record.type in (CNAME, PTR):
+            self.name(data)
         else:
-            plain = _plain_data(record.type, data)
-            self.out += _FIXED.pack(record.type, IN, record.ttl, len(plain)) + plain
+            self.out += _packed(record.type, data)
+        struct.pack_into("!H", self.out, start - 2, len(self.out) - start)
 
     def mark(self) -> tuple[int, int]:
         """Where to go back to."""
@@ -276,45 +273,17 @@ _FIXED = struct.Struct("!HHIH")
 _SRV = struct.Struct("!3H")
 
 
-def _plain(record: Record) -> bytes:
-    """A record without compression."""
-    data = record.data
-    if isinstance(data, Srv):
-        plain = _SRV.pack(0, data.weight, data.port) + _plain_name(data.target)
-    elif isinstance(data, Soa):
-        plain = _plain_name(data.primary) + _plain_name(data.mailbox) + _soa_numbers(data)
-    else:
-        plain = _plain_data(record.type, data)
-    return _plain_name(record.name) + _FIXED.pack(record.type, IN, record.ttl, len(plain)) + plain
-
-
 @functools.lru_cache(maxsize=8192)
-def _plain_data(kind: int, data: str) -> bytes:
-    if kind == A:
-        return socket.inet_pton(socket.AF_INET, data)
-    if kind == AAAA:
-        return socket.inet_pton(socket.AF_INET6, data)
+def _packed(kind: int, text: str) -> bytes:
     if kind == TXT:
-        text = data.encode()
-        return bytes((len(text),)) + text
-    return _plain_name(data)
+        return bytes((len(text),)) + text.encode()
+    return socket.inet_pton(socket.AF_INET if kind == A else socket.AF_INET6, text)
 
 
-def _soa_numbers(data: Soa) -> bytes:
-    return struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
-
-
-def pack(
-    reply: Reply,
-    question: Received,
-    *,
-    limit: int | None = None,
-    tcp: bool = False,
-    family: int = 4,
-) -> bytes:
+def pack(reply: Reply, question: Received, *, limit: int | None = None, tcp: bool = False) -> bytes:
     """The reply's bytes. ``limit``: the server's own on EDNS sizes (CoreDNS's ``bufsize``).
 
-    ``family``: of the client's address. Raises `UnpackableError` for a name that is too long.
+    Raises `UnpackableError` for a name that is too long.
     """
     offered = question.edns
     if offered is not None and limit is not None:
@@ -323,16 +292,15 @@ def pack(
         offered = 0
     room = _LARGEST if tcp else max(offered or 0, _SMALLEST)
     sections = (reply.answer, reply.authority, reply.additional)
-    start = bytes(_HEADER.size) + _plain_name(question.name)
-    start += struct.pack("!2H", question.type, question.klass)
     opt = b"" if offered is None else _opt(offered, reply.rcode, question)
-    whole = [start, *(_plain(record) for section in sections for record in section)]
-    size = sum(map(len, whole)) + len(opt)
-    if size <= room and (tcp or size <= _FRAGMENT[family]):
-        out = bytearray().join(whole)
-        return _finish(out, question, reply, [len(section) for section in sections], opt)
-    writer = _Writer(start, question.name)
-    kept = _fill(writer, sections, room - len(opt))
+    writer = _Writer(question, compress=False)
+    for record in itertools.chain(*sections):
+        writer.record(record)
+    size = len(writer.out) + len(opt)
+    kept = [len(section) for section in sections]
+    if size > room or not (tcp or size <= _FRAGMENT):
+        writer = _Writer(question, compress=True)
+        kept = _fill(writer, sections, room - len(opt))
     return _finish(writer.out, question, reply, kept, opt)
 
 

@@ -13,31 +13,9 @@ import attrs
 from . import _packer
 from ._addresses import family_of
 from ._model import Model, Port, Service, ServicePort, Slice, SliceEndpoint
-from ._packer import (
-    AAAA,
-    AXFR,
-    BADVERS,
-    CNAME,
-    IN,
-    IXFR,
-    NOERROR,
-    NXDOMAIN,
-    PTR,
-    REFUSED,
-    SERVFAIL,
-    SOA,
-    SRV,
-    TXT,
-    A,
-    Received,
-    Record,
-    Reply,
-    Soa,
-    Srv,
-)
+from ._packer import AAAA, CNAME, NOERROR, NXDOMAIN, SOA, A, Received, Record, Reply, Soa, Srv
 
-VERSION = "1.1.0"
-VERSION_TTL = 28800
+_VERSION, _VERSION_TTL = "1.1.0", 28800
 _NEGATIVE_TTL_AT_MOST = 300
 _REVERSE = ("in-addr.arpa", "ip6.arpa")
 
@@ -78,16 +56,16 @@ class Zone:
     def answer(self, question: Received, *, synced: bool = True) -> Reply:
         """What the server says, in the order in which it says it."""
         if question.version:
-            return Reply(BADVERS, authoritative=False)
-        if question.klass != IN or question.type in (AXFR, IXFR):
-            return Reply(REFUSED, authoritative=False)
+            return Reply(_packer.BADVERS, authoritative=False)
+        if question.klass != _packer.IN or question.type in (_packer.AXFR, _packer.IXFR):
+            return Reply(_packer.REFUSED, authoritative=False)
         zone = self._zone_of(question.name)
         if zone is None:
-            return Reply(SERVFAIL, authoritative=False)  # there is no forward here
+            return Reply(_packer.SERVFAIL, authoritative=False)  # there is no forward here
         try:
             answer, additional = self._records(question, zone)
         except NameErrorInZone:
-            rcode = NXDOMAIN if synced else SERVFAIL
+            rcode = NXDOMAIN if synced else _packer.SERVFAIL
             return Reply(rcode, authority=(self._soa(zone),))
         if not answer:
             if question.type == SOA and question.name == zone:
@@ -135,13 +113,12 @@ class Zone:
         self, question: Received, zone: str
     ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
         name, kind = question.name, question.type
-        reverse = zone.lower() in _REVERSE
-        if name == zone or (kind == SOA):
+        if name == zone or kind == SOA:
             return (), ()
-        if reverse:
+        if zone.lower() in _REVERSE:
             return self._pointers(name, kind), ()
-        if kind == TXT and name.lower() == f"dns-version.{self.options.domain}":
-            return (Record(name, TXT, VERSION_TTL, VERSION),), ()
+        if kind == _packer.TXT and name.lower() == f"dns-version.{self.options.domain}":
+            return (Record(name, _packer.TXT, _VERSION_TTL, _VERSION),), ()
         targets = list(self._targets(name, zone))
         match kind:
             case _packer.A | _packer.AAAA:
@@ -197,7 +174,7 @@ class Zone:
                 continue
             srv, address = (target.name, target.port), (target.name, target.host)
             if srv not in answer:
-                answer[srv] = self._record(name, SRV, Srv(weight, target.port, target.name))
+                answer[srv] = self._record(name, _packer.SRV, Srv(weight, target.port, target.name))
             if address not in glue:
                 kind = A if family_of(target.host) == 4 else AAAA
                 glue[address] = self._record(target.name, kind, target.host)
@@ -232,7 +209,7 @@ class Zone:
         if len(labels) > 2:
             raise NameErrorInZone
         endpoint = labels[0] if len(labels) == 1 else ""
-        port, protocol = (_stripped(label) for label in labels) if len(labels) == 2 else ("", "")
+        port, protocol = (each.removeprefix("_") for each in labels) if labels[1:] else ("", "")
         found = self.model.services.get((namespace, service))
         if found is None:
             raise NameErrorInZone
@@ -276,20 +253,20 @@ class Zone:
 
     def _pointers(self, name: str, kind: int) -> tuple[Record, ...]:
         address = _address_of(name.lower())
-        if kind != PTR or address is None:
+        if kind != _packer.PTR or address is None:
             raise NameErrorInZone
         domain, pod_names = self.options.domain, self.options.endpoint_pod_names
         for service in self.model.services.values():
             if address in service.cluster_ips:
                 pointer = f"{service.name}.{service.namespace}.svc.{domain}"
-                return (self._record(name, PTR, pointer),)
+                return (self._record(name, _packer.PTR, pointer),)
         names = dict.fromkeys(
             f"{endpoint.label(pod_names=pod_names)}.{service_name}.{namespace}.svc.{domain}"
             for (namespace, service_name), endpoint in self.model.endpoints_at(address)
         )
         if not names:
             raise NameErrorInZone
-        return tuple(self._record(name, PTR, pointer) for pointer in names)
+        return tuple(self._record(name, _packer.PTR, pointer) for pointer in names)
 
 
 def _published(slices: Iterable[Slice]) -> Iterator[tuple[SliceEndpoint, Port | None]]:
@@ -309,16 +286,10 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _stripped(label: str) -> str:
-    return label.removeprefix("_")
-
-
 def _matches(own: Port | ServicePort | None, port: str, protocol: str) -> bool:
     if own is None:
         return not port and not protocol
-    return (not port or port == own.name.lower()) and (
-        not protocol or protocol == own.protocol.lower()
-    )
+    return (not port or port == own.name.lower()) and (not protocol or protocol == own.protocol)
 
 
 def _address_of(name: str) -> str | None:
