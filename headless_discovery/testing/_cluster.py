@@ -69,21 +69,14 @@ class FakeCluster:
         if clock is not None and not isinstance(clock, FakeClock):
             raise ValueError(f"clock={clock!r:.80} is not a FakeClock")
         self.clock: FakeClock = FakeClock() if clock is None else clock
-        self._model = Model()
+        self._model = model = Model()
         rng = random.Random(seed)
-        options = Options(
-            domain=self.domain,
-            ttl=ttl,
-            endpoint_pod_names=endpoint_pod_names,
-            ignore_empty_service=ignore_empty_service,
-            pods=pods,
-        )
+        options = Options(self.domain, ttl, endpoint_pod_names, ignore_empty_service, pods)
         kept = None
         if cache is not None:
             kept = Cache(cache, cache if denial is None else denial, serve_stale)
-        self._answers = Answers(Zone(self._model, options, rng), kept, bufsize, self._now)
-        api = FakeApi(self._model)
-        self._inside = Inside(self._model, self._answers, self.clock, rng, self, api)
+        self._answers = Answers(Zone(model, options, rng), kept, bufsize, self._now)
+        self._inside = Inside(model, self._answers, self.clock, rng, self, FakeApi(model))
         self._clock_was_given = clock is not None
         self._serving_since: float | None = None
 
@@ -125,14 +118,14 @@ class FakeCluster:
         virtual = () if cluster_ip is None else (check_address(cluster_ip),)
         if virtual and family_of(virtual[0]) not in numbers:
             raise ValueError(f"cluster_ip={cluster_ip!r} is of none of families={families!r}")
+        if external_name is not None:
+            external_name = check_text("external_name", external_name).removesuffix(".")
         service = Service(
             name,
             namespace,
             ports=_ports(ports),
             cluster_ips=virtual,
-            external_name=None
-            if external_name is None
-            else check_text("external_name", external_name).removesuffix("."),
+            external_name=external_name,
             publish_not_ready=publish_not_ready,
             families=numbers,
             # A label of its own, so that its pods are its own.
@@ -304,9 +297,8 @@ def _ports(ports: Ports) -> tuple[ServicePort, ...]:
         raise ValueError(  # noqa: TRY004 - one kind of error for all misuse
             f"ports={ports!r}: give {{'http': 8080}}, [80] or {{'dns': (53, 'udp')}}"
         )
-    if isinstance(ports, Mapping):
-        return tuple(_port(name, given) for name, given in ports.items())
-    return tuple(_port("", number) for number in ports)
+    given = ports.items() if isinstance(ports, Mapping) else (("", port) for port in ports)
+    return tuple(_port(name, port) for name, port in given)
 
 
 def _port(name: str, given: int | tuple[int, str]) -> ServicePort:

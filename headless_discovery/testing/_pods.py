@@ -7,6 +7,7 @@ from typing import Unpack
 
 import attrs
 
+from .._endpoint import dashed
 from .._peers import Peers, peers
 from .._store.arguments import PeersArguments
 from ..aio import Peers as AioPeers
@@ -224,7 +225,7 @@ class FakeService:
                     f"is not: see add_service(..., families=...)"
                 )
             if name is None:
-                name = hostname or f"{self.name}-{addresses[0].replace('.', '-').replace(':', '-')}"
+                name = hostname or f"{self.name}-{dashed(addresses[0])}"
             if (self.namespace, name) in model.pods:
                 raise ValueError(f"there is a pod {self.namespace}/{name} already")
             pod = Pod(

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from headless_discovery.testing import FakeCluster
-from tests.cluster.api import collection
+from tests.cluster.api import APIError, collection
 from tests.cluster.conftest import Namespace, eventually
 from tests.fake.applications import FOLDER, NAMES, served
+from tests.fake.test_given import REFUSED
 
 
 @pytest.mark.parametrize("application", NAMES)
@@ -157,3 +158,28 @@ def test_a_service_has_the_same_families_on_both(
             assert served(namespace.peers("web", family=family)) == expected
 
     eventually(check)
+
+
+@pytest.mark.parametrize("manifest", [manifest for manifest, _ in REFUSED])
+def test_what_the_fake_refuses_the_api_server_refuses(
+    namespace: Namespace, manifest: dict[str, Any]
+) -> None:
+    version = "apps/v1" if manifest["kind"] == "Deployment" else "v1"
+    with pytest.raises(APIError, match=r": 4\d\d: "):
+        namespace.create({"apiVersion": version, **manifest})
+
+
+@pytest.mark.parametrize("policy", ["SingleStack", "PreferDualStack", "RequireDualStack"])
+@pytest.mark.parametrize("network", [None, "10.254.77.", "fd00:10:254::77"])
+def test_virtual_ips_are_of_the_same_families_on_both(
+    namespace: Namespace, policy: str, network: str | None
+) -> None:
+    address = network and f"{network}{len(policy)}"  # another one for each: they are taken
+    spec: dict[str, Any] = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    spec |= {"ipFamilyPolicy": policy} | ({"clusterIP": address} if address else {})
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+    fake = FakeCluster()
+    fake.apply(service)
+    made = namespace.create(service)["spec"]
+    virtual = fake._model.services["default", "web"].cluster_ips
+    assert made["ipFamilies"] == ["IPv6" if ":" in ip else "IPv4" for ip in virtual]

@@ -164,13 +164,19 @@ def test_two_families_without_a_policy_are_refused(
     assert data(ask(cluster)) == ["10.0.0.1"]
 
 
+REFUSED = [
+    (service(selector={"version": 1.0}), "Service 'web': selector 'version' is 1.0, which is"),
+    (pod(metadata={"name": "p", "labels": {"on": True}}), "Pod 'p': label 'on' is True, which"),
+    (workload("Deployment", selector={"matchLabels": {"n": 5}}), "selector 'n' is 5, which is"),
+    (service(ports=[{"port": 80, "targetPort": "8080"}]), "targetPort '8080' is text"),
+    (service(ipFamilies=["IPv4", "IPv6"]), "two families take an ipFamilyPolicy"),
+]
+
+
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
-        (service(selector={"version": 1.0}), "Service 'web': selector 'version' is 1.0, which is"),
-        (pod(metadata={"name": "p", "labels": {"on": True}}), "Pod 'p': label 'on' is True, which"),
-        (workload("Deployment", selector={"matchLabels": {"n": 5}}), "selector 'n' is 5, which is"),
-        (service(ports=[{"port": 80, "targetPort": "8080"}]), "targetPort '8080' is text"),
+        *REFUSED,
         ({"kind": "Job", "metadata": {"generateName": "job-"}}, "generateName is for kubectl cre"),
     ],
 )

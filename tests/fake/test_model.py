@@ -52,6 +52,13 @@ def test_a_pod_without_a_host_name_is_called_by_its_address(cluster: FakeCluster
     assert (named.name, named.hostname) == ("x7", "x7")
 
 
+@pytest.mark.parametrize("address", ["fd00::", "fd00::1", "fd00:1::"])
+def test_any_address_gives_a_pod_a_name(cluster: FakeCluster, address: str) -> None:
+    pod = cluster.add_service("web", families=["ipv6"]).add_pod(address)
+    assert pod.name == f"web-{pod.hostname}"
+    assert addresses(cluster, family="ipv6") == [address]
+
+
 def test_scale_makes_a_stateful_set_of_it(cluster: FakeCluster) -> None:
     web = cluster.add_service("web", families=["ipv4", "ipv6"])
     pods = web.scale(3)
