@@ -7,7 +7,7 @@ kube-controller-manager. What the API server refuses, and would change an answer
 import ipaddress
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -34,20 +34,14 @@ def check_label(what: str, text: object) -> str:
     raise ValueError(f"{what} {text!r} is not a DNS label in lower case")
 
 
-def _service_name(text: str) -> str:
-    return check_label("Service", text)
+def _label(what: str, *, needed: bool = False) -> Callable[[object, object, str], None]:
+    """A check of an attribute that is one, or empty."""
 
+    def check(_owner: object, _attribute: object, text: str) -> None:
+        if text or needed:
+            check_label(what, text)
 
-def _namespace_name(text: str) -> str:
-    return check_label("namespace", text)
-
-
-def _port_name(text: str) -> str:
-    return text and check_label("port", text)
-
-
-def _hostname(text: str) -> str:
-    return text and check_label("hostname", text)
+    return check
 
 
 def check_address(text: object) -> str:
@@ -121,7 +115,7 @@ def _families(families: Iterable[int]) -> tuple[int, ...]:
 class Port:
     """A port of an EndpointSlice, resolved; ``number`` may be absent."""
 
-    name: str = attrs.field(converter=_port_name)
+    name: str = attrs.field(validator=_label("port"))
     number: int | None = attrs.field(converter=attrs.converters.optional(_number))
     protocol: str = attrs.field(default="tcp", converter=_protocol)
 
@@ -130,7 +124,7 @@ class Port:
 class ServicePort:
     """A port of a Service; ``target`` is a number, or the name of a container's port."""
 
-    name: str = attrs.field(converter=_port_name)
+    name: str = attrs.field(validator=_label("port"))
     number: int = attrs.field(converter=_number)
     protocol: str = attrs.field(default="tcp", converter=_protocol)
     target: int | str | None = attrs.field(default=None, converter=_target)
@@ -191,7 +185,7 @@ class Pod:
     namespace: str
     addresses: tuple[str, ...] = attrs.field(converter=_one_of_each_family)
     ready: bool = True
-    hostname: str = attrs.field(default="", converter=_hostname)
+    hostname: str = attrs.field(default="", validator=_label("hostname"))
     subdomain: str = ""
     labels: Mapping[str, str] = attrs.field(factory=dict)
     ports: tuple[Port, ...] = ()
@@ -240,8 +234,8 @@ class Pod:
 class Service:
     """A Service: headless unless it has virtual IPs or an external name."""
 
-    name: str = attrs.field(converter=_service_name)
-    namespace: str = attrs.field(converter=_namespace_name)
+    name: str = attrs.field(validator=_label("Service", needed=True))
+    namespace: str = attrs.field(validator=_label("namespace", needed=True))
     ports: tuple[ServicePort, ...] = attrs.field(default=(), converter=_ports)
     cluster_ips: tuple[str, ...] = ()
     external_name: str | None = None

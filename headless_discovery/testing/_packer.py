@@ -13,6 +13,8 @@ import struct
 from collections.abc import Sequence
 
 import attrs
+import dns.exception
+import dns.name
 
 A, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, IXFR, AXFR = 1, 5, 6, 12, 16, 28, 33, 41, 251, 252
 IN = 1
@@ -29,6 +31,8 @@ _FRAGMENT = 1480
 """Over IPv4; a greater reply is compressed."""
 _POINTERS_REACH = 0x4000
 _LONGEST_NAME = 255
+_ODD = re.compile(rb"[^!-\-/-\[\]-~]")
+"""In a label: what would be mistaken for a dot, or cannot be printed."""
 
 
 @attrs.frozen
@@ -129,7 +133,7 @@ def read(wire: bytes) -> Received:
         kind, klass = struct.unpack_from("!2H", wire, at)
         question = wire[_HEADER.size : at + 4]
         edns = _read_edns(wire, at + 4, sum(counts[1:]))
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, dns.exception.DNSException) as error:
         refusal = _refusal(number, flags & ~0x7800, FORMERR, question)
         raise MalformedError("the message ends too soon", refusal) from error
     return Received(number, flags, name, kind, klass, *edns)
@@ -160,29 +164,13 @@ def _read_edns(wire: bytes, at: int, records: int) -> tuple[int | None, int, boo
     return found
 
 
-_PLAIN = re.compile(rb"[!-\-/-\[\]-~]*")
-
-
 def _read_name(wire: bytes, at: int) -> tuple[str, int]:
-    """A query's names are not compressed: there is nothing before them to point to."""
-    labels: list[str] = []
-    start = at
-    while length := wire[at]:
-        if length > 63 or at + 1 + length - start >= _LONGEST_NAME:
-            raise IndexError
-        label = wire[at + 1 : at + 1 + length]
-        if len(label) < length:
-            raise IndexError
-        if _PLAIN.fullmatch(label):
-            labels.append(label.decode())
-        else:
-            labels.append("".join(_escaped(byte) for byte in label))
-        at += length + 1
-    return ".".join(labels), at + 1
+    name, length = dns.name.from_wire(wire, at)
+    return ".".join(map(_escaped, name.labels[:-1])), at + length
 
 
-def _escaped(byte: int) -> str:
-    return chr(byte) if 0x20 < byte < 0x7F and byte not in b".\\" else f"\\{byte:03}"
+def _escaped(label: bytes) -> str:
+    return _ODD.sub(lambda match: b"\\%03d" % match[0][0], label).decode()
 
 
 @functools.lru_cache(maxsize=8192)
