@@ -89,10 +89,9 @@ class _Flights(Shell):
             if store.begin(flight):  # pragma: no branch - or another thread was quicker
                 if store.undecided:
                     self.carry_out(store.source_chosen())
-                if not store.pushes:
-                    store.resolver.run(
-                        store.steps(flight), self.clock, stop=lambda: store.closed, until=until
-                    )
+                store.resolver.run(
+                    store.steps(flight), self.clock, stop=lambda: store.closed, until=until
+                )
         except GaveUp:
             store.gave_up()
         except Exception as error:  # what goes wrong must not end the background, nor raise here

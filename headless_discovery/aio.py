@@ -88,8 +88,7 @@ class _Flights(Shell):
         try:
             if store.undecided:
                 await self.carry_out(store.source_chosen())
-            if not store.pushes:
-                await store.resolver.run_async(store.steps(flight), self.clock)
+            await store.resolver.run_async(store.steps(flight), self.clock)
         except Exception as error:  # what goes wrong must not end the background, nor raise here
             store.broke(flight, error)
 

@@ -379,7 +379,8 @@ class Chooser:
         if self._zone is not None:
             near = tuple([each for each in endpoints if each.zone == self._zone]) or endpoints
         self._context.ejected = frozenset(map(identity_of, ejected))
-        self._context.departing = by_identity(_without(avoided, ejected))
+        departing = _without(avoided, ejected)
+        self._context.departing = by_identity(departing) if departing else {}
         return Choice(endpoints=endpoints, near=near, avoided=avoided, select=self._select)
 
     def another(

@@ -83,8 +83,7 @@ class Shell(Driver):
             for step in store.source_chosen():
                 while isinstance(step, Wait) and not step.over() and store.now() < step.until:
                     yield _LOOKS
-            if not store.pushes:
-                yield from store.resolver.run_paced(store.steps(flight), self.clock)
+            yield from store.resolver.run_paced(store.steps(flight), self.clock)
         finally:
             store.end(flight)
             self.landed()

@@ -329,7 +329,9 @@ class Store:
             self.view = self.view.gave_up(self.now())
 
     def steps(self, flight: Flight) -> Steps[None]:
-        """One lookup, from asking to believing."""
+        """One lookup, from asking to believing; nothing if the source pushes changes."""
+        if self.pushes:
+            return
         assert self.target is not None  # noqa: S101 - a fixed list never looks up
         asked_at = self.now()
         # Taken out while it changes: what an interrupt leaves half done is not used again.
