@@ -12,12 +12,13 @@ The same input gives the same bytes; a test holds the files equal to what is wri
 import argparse
 import io
 import json
+import os
 import re
 from binascii import crc32
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
-import attrs
 import dns.message
 import dns.rcode
 import dns.rdatatype
@@ -40,10 +41,7 @@ from docs.pictures import (
     text,
 )
 from headless_discovery import Endpoint, Peers, State, Sticky
-from headless_discovery._cli import make_parser
-from headless_discovery._cli._demo import tour, write_text
-from headless_discovery._cli._doctor import as_text, examine, findings
-from headless_discovery._cli._options import Arguments
+from headless_discovery.__main__ import main, make_parser
 from headless_discovery.testing import FakeCluster
 from headless_discovery.testing._resolver import FakeResolver
 
@@ -79,7 +77,7 @@ def generated(kind: str, of: str) -> str:
         case "doctor":
             return a_doctors_walk()
     out = io.StringIO()
-    write_text(tour(), out)
+    main(["demo", "--plain"], out=out)
     return out.getvalue().lstrip()
 
 
@@ -107,9 +105,14 @@ def a_doctors_walk() -> str:
     resolver = FakeResolver(
         cluster, domain="cluster.local", namespace="shop", addresses=gossip.pods[0].addresses
     )
-    asked = make_parser().parse_args(["doctor", "gossip", "--port", "swim"], Arguments())
-    seen = attrs.evolve(examine(asked, resolver, cluster.clock), libc="glibc 2.41")
-    return as_text(seen, findings(seen), 96) + "\n"
+    out = io.StringIO()
+    with (
+        mock.patch("platform.libc_ver", return_value=("glibc", "2.41")),
+        mock.patch.dict(os.environ, {"COLUMNS": "96"}),
+    ):
+        arguments = ["doctor", "gossip", "--port", "swim"]
+        main(arguments, out=out, resolver=resolver, clock=cluster.clock)
+    return out.getvalue()
 
 
 def invocation(action: argparse.Action) -> str:

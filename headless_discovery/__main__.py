@@ -2,6 +2,9 @@
 
 import sys
 
-from ._cli import main
+from ._cli import main, make_parser
 
-sys.exit(main())
+__all__ = ["main", "make_parser"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,7 +15,7 @@ import attrs
 
 import headless_discovery
 from headless_discovery import peers
-from headless_discovery._cli import main as run_command
+from headless_discovery.__main__ import main as run_command
 from headless_discovery.testing import FakeCluster
 
 PACKAGE = "headless_discovery"

@@ -6,7 +6,19 @@ from .._dns.message import Answer, Type
 from .._dns.names import DEFAULT_DOMAIN
 from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.surroundings import RESOLV_CONF
-from ._finding import Finding, Observations, Reach, Unseen, fail, is_usable, ok, serves, warn
+from ._finding import (
+    COREFILE,
+    LOGS,
+    Finding,
+    Observations,
+    Reach,
+    Unseen,
+    fail,
+    is_usable,
+    ok,
+    serves,
+    warn,
+)
 from ._options import FAILED, NONE, USAGE, in_pod
 from ._show import counted, listed
 
@@ -15,8 +27,6 @@ _GLIBC_SEARCH = (6, 256)
 """Domains and characters of a search list that glibc up to 2.25 takes (resolv.conf(5))."""
 _SLOW = 0.5
 """Seconds: an answer from inside the cluster takes a few milliseconds."""
-_LOGS = "  kubectl logs -n kube-system -l k8s-app=kube-dns"
-_COREFILE = "  kubectl get configmap -n kube-system coredns -o yaml"
 
 
 # The place.
@@ -28,13 +38,13 @@ def inside(seen: Observations) -> Finding:
     if found:
         return ok("; ".join(found))
     port = "" if seen.wanted.port is None else f" --port {seen.wanted.port}"
-    command = f"doctor --rm -it --restart=Never --image=<image> -- doctor {seen.asked}{port}"
+    run = "doctor --rm -it --restart=Never --image=<image> -- doctor"
     return warn(
         f"no search entry svc.<domain> in {RESOLV_CONF}, no service account, no "
         f"$KUBERNETES_SERVICE_HOST",
         "This is not a pod: the cluster's DNS is usually out of reach from here.",
         "Run this in a pod of the same namespace:\n"
-        + seen.kubectl("run", command)
+        + seen.kubectl("run", f"{run} {seen.arguments.service}{port}")
         + "\nor develop without a cluster:\n  headless-discovery serve manifests.yaml",
     )
 
@@ -63,29 +73,27 @@ def pods_resolv_conf(seen: Observations) -> Finding:
 
 def name_parts(seen: Observations) -> Finding:
     """What the full name is, and where its parts come from."""
-    service, around = seen.wanted.service, seen.surroundings
-    labels = seen.asked.removesuffix(".").split(".")
+    service, around, arguments = seen.wanted.service, seen.surroundings, seen.arguments
+    labels = arguments.service.removesuffix(".").split(".")
     if not seen.namespace_known:
         return fail(
             USAGE,
-            f"nothing says the namespace of {seen.asked}; the lines below look in 'default'",
+            f"nothing says the namespace of {arguments.service}; the lines below look in 'default'",
             "Outside of a pod there is no namespace of its own to go by.",
-            f"Give the namespace:\n  headless-discovery doctor {seen.asked} -n <namespace>",
+            f"Give the namespace:\n{seen.doctor('-n <namespace>')}",
         )
     if len(labels) > 1:
         namespace_from = "in the name"
-    elif seen.given_namespace:
+    elif arguments.namespace:
         namespace_from = "given"
     elif around.environ.get("POD_NAMESPACE"):
         namespace_from = "from $POD_NAMESPACE"
-    elif around.namespace_file:
-        namespace_from = "the service account's"
     else:
-        namespace_from = f"from {RESOLV_CONF}"
+        namespace_from = "the service account's" if around.namespace_file else f"from {RESOLV_CONF}"
     said = f"{service}: namespace {service.namespace} ({namespace_from}), domain {service.domain} "
     if len(labels) > 3:
         return ok(f"{said}(in the name)")
-    if seen.given_domain:
+    if arguments.cluster_domain:
         return ok(f"{said}(given)")
     if around.resolv_conf.cluster_domain:
         return ok(f"{said}(from {RESOLV_CONF})")
@@ -103,15 +111,16 @@ def search_list(seen: Observations) -> Finding:
         if not conf.nameservers:
             raise Unseen(f"{RESOLV_CONF} is empty or cannot be read")
         return ok(f"no search list in {RESOLV_CONF}; names are queried as they are")
-    asked = libc_asks(full, conf.search, conf.ndots)
+    # Names of few dots go through the list first (resolv.conf(5)).
+    before = [f"{full}.{domain}" for domain in conf.search if full.count(".") < conf.ndots]
     said = (
         f"{counted(len(conf.search), 'domain')}, ndots:{conf.ndots}: for {full} libc sends "
-        f"{2 * (len(asked) - 1)} extra queries"
+        f"{2 * len(before)} extra queries"
     )
     absolute = f"Write a final dot: {full}."
     caught = [
         f"{name} has the address {listed(answer.addresses)}"
-        for name in asked[:-1]
+        for name in before
         if (answer := seen.answer(name, Type.A)) and answer.addresses
     ]
     if caught:
@@ -129,7 +138,7 @@ def search_list(seen: Observations) -> Finding:
             "ignored by musl: short names then do not resolve in such images.",
             absolute,
         )
-    if len(asked) > _LONG_SEARCH:
+    if len(before) >= _LONG_SEARCH:
         return warn(
             said,
             "This library asks for absolute names, once. Other programs in the pod pay for each "
@@ -138,12 +147,6 @@ def search_list(seen: Observations) -> Finding:
             "  dnsConfig:\n    options:\n    - name: ndots\n      value: '2'",
         )
     return ok(f"{said}; this library sends none")
-
-
-def libc_asks(name: str, search: Sequence[str], ndots: int) -> list[str]:
-    """The names that libc queries until it comes to that one (resolv.conf(5))."""
-    through = [f"{name}.{domain}" for domain in search]
-    return [*through, name] if name.count(".") < ndots else [name]
 
 
 def tools(seen: Observations) -> Finding:
@@ -176,8 +179,7 @@ def udp(seen: Observations) -> Finding:
     said = "; ".join(_over_udp(reach) for reach in seen.reach)
     silent = [reach for reach in seen.reach if not reach.over_udp]
     if not silent:
-        times = [p.seconds for reach in seen.reach for p in (*reach.udp, reach.plain) if p.answer]
-        if max(times) <= _SLOW:
+        if max(max(_times(reach)) for reach in seen.reach) <= _SLOW:
             return ok(said)
         return warn(
             said,
@@ -187,15 +189,18 @@ def udp(seen: Observations) -> Finding:
     means, do = _why_silent(seen, silent)
     if len(silent) < len(seen.reach):
         return warn(said, f"{means} Every lookup may have to wait for that.", do)
-    if seen.uses_tcp and seen.servers_answer:
+    if seen.surroundings.resolv_conf.use_vc and seen.servers_answer:
         return warn(said, f"{means} With 'options use-vc' this library asks over TCP first.", do)
     return fail(FAILED, said, means, do)
 
 
+def _times(reach: Reach) -> list[float]:
+    return [probe.seconds for probe in (*reach.udp, reach.plain) if probe.answer]
+
+
 def _over_udp(reach: Reach) -> str:
-    times = [probe.seconds * 1000 for probe in (*reach.udp, reach.plain) if probe.answer]
-    if times:
-        return f"{reach.server} in {min(times):.1f} to {max(times):.1f} ms"
+    if times := _times(reach):
+        return f"{reach.server} in {min(times) * 1000:.1f} to {max(times) * 1000:.1f} ms"
     if reach.elsewhere is not None:
         return f"{reach.server}: the reply came from another address, {reach.elsewhere}"
     return f"{reach.server}: {reach.udp[0].reason}"
@@ -216,7 +221,7 @@ def _why_silent(seen: Observations, silent: Sequence[Reach]) -> tuple[str, str]:
         return (
             f"{names} replies over TCP but not over UDP: something blocks UDP port 53.",
             "Allow UDP port 53 in NetworkPolicies and in the DNS Service:\n"
-            + seen.kubectl("get", "networkpolicies")
+            + seen.policies
             + "\nor ask over TCP, in the pod's spec:\n"
             "  dnsConfig:\n    options:\n    - name: use-vc",
         )
@@ -224,8 +229,7 @@ def _why_silent(seen: Observations, silent: Sequence[Reach]) -> tuple[str, str]:
         f"{names} does not answer, over TCP either: nothing can be found there.",
         "Check that the DNS pods run, and that no NetworkPolicy blocks port 53 (UDP and TCP, to "
         "kube-system):\n"
-        "  kubectl get pods -n kube-system -l k8s-app=kube-dns -o wide\n"
-        + seen.kubectl("get", "networkpolicies"),
+        "  kubectl get pods -n kube-system -l k8s-app=kube-dns -o wide\n" + seen.policies,
     )
 
 
@@ -334,16 +338,16 @@ def domain(seen: Observations) -> Finding:
             said,
             "It does not serve that domain, or cannot now: CoreDNS answers SERVFAIL until it "
             "has read the cluster's Services.",
-            _LOGS,
+            LOGS,
         )
-    hint = f"  headless-discovery doctor {seen.asked} --cluster-domain {true or '<domain>'}"
     return fail(
         USAGE,
         said + (f", with the SOA of {_zone(first.soa)}" if first.soa else ""),
         f"The cluster's domain is {true}, not {service.domain}."
         if true
         else f"It does not serve {service.domain}: another domain, or not the cluster's server.",
-        f"Give the domain, or the cluster's name server:\n{hint}",
+        "Give the domain, or the cluster's name server:\n"
+        + seen.doctor(f"--cluster-domain {true or '<domain>'}"),
     )
 
 
@@ -430,5 +434,5 @@ def wildcards(seen: Observations) -> Finding:
         "; ".join(caught),
         "A wildcard: made-up names resolve. Pods that are gone go on resolving in other "
         "programs, a mistyped name is not noticed, and this library cannot confirm names by it.",
-        f"Check for a 'template', 'rewrite' or 'file' with '*' in the Corefile:\n{_COREFILE}",
+        f"Check for a 'template', 'rewrite' or 'file' with '*' in the Corefile:\n{COREFILE}",
     )

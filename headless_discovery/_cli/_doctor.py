@@ -1,33 +1,23 @@
 """``doctor``: the checklist from the name to the pod."""
 
-import contextlib
-import copy
 import importlib.metadata
 import itertools
-import json
 import os
 import platform
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import attrs
 
 from .. import __version__
-from .._dns.resolver import NAMESERVER_VARIABLE, Resolver
-from .._dns.surroundings import RESOLV_CONF
-from .._endpoint import Snapshot
-from .._errors import ConfigurationError, DiscoveryError
-from .._store.arguments import service_arguments
-from .._time.clock import Clock
+from .._errors import ConfigurationError
 from . import _dns_checks, _pod_checks, _way_checks
 from ._finding import Finding, Level, Observations, Unseen, warn
 from ._messages import Progress, complain, error_json
-from ._observe import Connect, Listen, ReadSlices, connect, listen, observe, own_pod, why_no_servers
-from ._options import FOUND, USAGE, Arguments, has_namespace, in_pod, peers_of, resolver_of
-from ._resolve import refreshed
-from ._show import can_redraw, endpoint_json, fitted, in_order
+from ._observe import observe
+from ._options import FOUND, USAGE, Arguments, in_pod
+from ._show import can_redraw, endpoint_json, fitted, in_order, print_json
 
 CHECKS: dict[str, Callable[[Observations], Finding]] = {
     "inside a cluster": _dns_checks.inside,
@@ -58,17 +48,32 @@ CHECKS: dict[str, Callable[[Observations], Finding]] = {
 """By title, in the order of the walk."""
 
 
-def findings(seen: Observations) -> tuple[Finding, ...]:
-    """All checks; those that were not requested are left out."""
+_COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "1;31"}
+_WIDEST = 100
+
+
+def run(arguments: Arguments) -> int:
+    """Observes, judges, and prints every line."""
+    try:
+        with Progress(arguments.clock, lambda: f"checking {arguments.service}"):
+            seen = observe(arguments)
+    except ConfigurationError as error:
+        complain(arguments, error)
+        return USAGE
     asked_for = {"pods accept connections": seen.connections, "EndpointSlices": seen.by_slices}
-    return tuple(
-        attrs.evolve(judged(decide, seen), title=title)
+    found = [
+        attrs.evolve(_judged(decide, seen), title=title)
         for title, decide in CHECKS.items()
         if asked_for.get(title, True) is not None
-    )
+    ]
+    if arguments.json:
+        print_json(_as_json(seen, found), arguments.out)
+    else:
+        print("\n".join(_as_text(seen, found)), file=arguments.out)
+    return _worst_code(found)
 
 
-def judged(decide: Callable[[Observations], Finding], seen: Observations) -> Finding:
+def _judged(decide: Callable[[Observations], Finding], seen: Observations) -> Finding:
     """What a check finds; no check stops the others."""
     try:
         return decide(seen)
@@ -76,108 +81,32 @@ def judged(decide: Callable[[Observations], Finding], seen: Observations) -> Fin
         return warn(f"could not be checked: {missing}", "")
 
 
-def worst_code(found: Iterable[Finding]) -> int:
+def _worst_code(found: Iterable[Finding]) -> int:
     """The exit code: that of the first line that says fail; the others may follow from it."""
     return next((one.code for one in found if one.level is Level.FAIL), FOUND)
 
 
-_COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "1;31"}
-_WIDEST = 100
-
-
-def run(arguments: Arguments, out: TextIO) -> int:
-    """Observes, judges, and prints every line."""
-    try:
-        with Progress(lambda: f"checking {arguments.service}"):
-            seen = examine(
-                arguments,
-                resolver_of(arguments),
-                Clock(),
-                connect=connect if arguments.connect else None,
-                listen=listen,
-                read_slices=None if arguments.source == "dns" else lambda: read_slices(arguments),
-            )
-    except ConfigurationError as error:
-        complain(arguments, error)
-        return USAGE
-    found = findings(seen)
-    if arguments.json:
-        print(json.dumps(as_json(seen, found), indent=2), file=out)
-    else:
-        width = min(shutil.get_terminal_size().columns, _WIDEST)
-        print(as_text(seen, found, width, colours=_has_colours(out)), file=out)
-    return worst_code(found)
-
-
-def examine(
-    arguments: Arguments,
-    resolver: Resolver,
-    clock: Clock,
-    *,
-    connect: Connect | None = None,
-    listen: Listen | None = None,
-    read_slices: ReadSlices | None = None,
-) -> Observations:
-    """Everything there is to see; raises `ConfigurationError` for a name that is not one."""
-    surroundings = resolver.surroundings()
-    known = has_namespace(arguments, surroundings)
-    _, target = service_arguments(
-        arguments.service,
-        port=arguments.port,
-        protocol=arguments.protocol or "tcp",
-        namespace=arguments.namespace if known else "default",
-        cluster_domain=arguments.cluster_domain,
-        family=arguments.family,
-        records=arguments.records,
-        resolver=resolver,
-    )
-    variable = surroundings.environ.get(NAMESERVER_VARIABLE) and f"${NAMESERVER_VARIABLE}"
-    around = Observations(
-        asked=arguments.service,
-        given_namespace=arguments.namespace,
-        given_domain=arguments.cluster_domain,
-        nameservers_from="--nameserver" if arguments.nameserver else variable or str(RESOLV_CONF),
-        surroundings=target.surroundings,
-        libc=" ".join(filter(None, platform.libc_ver())),
-        this_pod=own_pod(target),
-        namespace_known=known,
-        wanted=target.wanted,
-        made_up=f"made-up-{secrets.token_hex(4)}",
-        no_servers=why_no_servers(resolver),
-    )
-    return observe(around, target, clock, connect=connect, listen=listen, read_slices=read_slices)
-
-
-def read_slices(arguments: Arguments) -> tuple[Snapshot, DiscoveryError | None]:
-    """What EndpointSlices have of the Service, as this process may read them."""
-    by_api = copy.copy(arguments)
-    by_api.source, by_api.records = "api", "auto"
-    try:
-        with contextlib.closing(peers_of(by_api)) as peers:
-            return refreshed(peers)
-    except ConfigurationError as error:
-        return Snapshot(), error
-
-
-def as_text(
-    seen: Observations, found: Sequence[Finding], width: int, *, colours: bool = False
-) -> str:
+def _as_text(seen: Observations, found: Sequence[Finding]) -> Iterable[str]:
     """A line each; under it what it means and what to do, unless it is ok."""
-    lines = [f"{seen.wanted.name}", ""]
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    has_colours = can_redraw(seen.arguments.out) and not os.environ.get("NO_COLOR")
+    yield f"{seen.wanted.name}\n"
     for one, following in itertools.zip_longest(found, found[1:]):
         level = f"{one.level:<4}"
-        if colours:
-            level = f"\x1b[{_COLOURS[one.level]}m{level}\x1b[0m"
-        lines.append(f"{level}  {one.title}")
+        yield (
+            f"\x1b[{_COLOURS[one.level]}m{level}\x1b[0m  {one.title}"
+            if has_colours
+            else (f"{level}  {one.title}")
+        )
         if following is not None and attrs.evolve(following, title=one.title) == one:
             continue  # what is the same for several lines is said once
         for text in filter(None, (one.seen, one.means, one.do)):
-            lines += fitted(text, width, *[" " * 8] * 2)
-    counts = ", ".join(f"{sum(o.level is level for o in found)} {level}" for level in Level)
-    return "\n".join([*lines, "", counts])
+            yield from fitted(text, width, *[" " * 8] * 2)
+    yield ""
+    yield ", ".join(f"{sum(one.level is level for one in found)} {level}" for level in Level)
 
 
-def as_json(seen: Observations, found: Sequence[Finding]) -> dict[str, Any]:
+def _as_json(seen: Observations, found: Sequence[Finding]) -> dict[str, Any]:
     """A bug report, as docs/schemas/doctor.json describes it."""
     conf, snapshot = seen.surroundings.resolv_conf, seen.snapshot
     probes = [
@@ -187,7 +116,7 @@ def as_json(seen: Observations, found: Sequence[Finding]) -> dict[str, Any]:
     ]
     return {
         "service": str(seen.wanted.service),
-        "exit_code": worst_code(found),
+        "exit_code": _worst_code(found),
         "findings": [
             {name: getattr(one, name) for name in ("level", "title", "seen", "means", "do")}
             for one in found
@@ -233,7 +162,3 @@ def as_json(seen: Observations, found: Sequence[Finding]) -> dict[str, Any]:
             for probe in probes
         ],
     }
-
-
-def _has_colours(out: TextIO) -> bool:
-    return can_redraw(out) and not os.environ.get("NO_COLOR")

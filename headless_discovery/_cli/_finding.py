@@ -10,11 +10,18 @@ from collections.abc import Mapping
 import attrs
 
 from .._dns.message import Answer, Server, Type
+from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.steps import Question
-from .._dns.surroundings import Surroundings
+from .._dns.surroundings import RESOLV_CONF, Surroundings
 from .._dns.wanted import Wanted
 from .._endpoint import Endpoint, Snapshot, ThisPod
 from .._errors import DiscoveryError, NotHeadless
+from .._store.arguments import Target
+from ._options import Arguments
+
+LOGS = "  kubectl logs -n kube-system -l k8s-app=kube-dns"
+COREFILE = "  kubectl get configmap -n kube-system coredns -o yaml"
+ADDRESSES = (Type.A, Type.AAAA)
 
 
 @attrs.frozen
@@ -23,15 +30,15 @@ class Probe:
 
     question: Question
     server: Server
-    tcp: bool
-    answer: Answer | None
-    size: int
+    tcp: bool = False
+    edns: bool = True
+    """Whether the query has EDNS."""
+    answer: Answer | None = None
+    size: int = 0
     """Bytes of the reply; 0 without one."""
-    seconds: float
+    seconds: float = 0.0
     reason: str | None = None
     """Why there is no answer."""
-    edns: bool = True
-    """Whether the query had EDNS."""
 
 
 @attrs.frozen
@@ -81,23 +88,18 @@ class Connection:
 class Observations:
     """All of it."""
 
-    asked: str
-    """The Service as it was written."""
-    given_namespace: str | None
-    given_domain: str | None
-    nameservers_from: str
-    """Who named the name servers."""
-    surroundings: Surroundings
+    arguments: Arguments
+    target: Target
+    """What they mean."""
+    namespace_known: bool
+    """Otherwise ``default`` stands in for it."""
     libc: str
     """``glibc 2.36``; empty if it is another."""
     this_pod: ThisPod
     """Who we are, as far as that is known."""
-    namespace_known: bool
-    """Otherwise ``default`` stands in for it."""
-    wanted: Wanted
     made_up: str
     """A label that does not exist, to find wildcards."""
-    no_servers: str | None
+    no_servers: str | None = None
     """Why there is no name server."""
     reach: tuple[Reach, ...] = ()
     probes: Mapping[tuple[str, Type], Probe] = attrs.field(factory=dict)
@@ -118,16 +120,29 @@ class Observations:
     """What EndpointSlices have, and why they could not be read; ``None``: not tried."""
 
     @property
+    def wanted(self) -> Wanted:
+        """The Service, and its port."""
+        return self.target.wanted
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """The environment and the files of this process."""
+        return self.target.surroundings
+
+    @property
+    def nameservers_from(self) -> str:
+        """Who named the name servers."""
+        if self.arguments.nameserver:
+            return "--nameserver"
+        is_set = self.surroundings.environ.get(NAMESERVER_VARIABLE)
+        return f"${NAMESERVER_VARIABLE}" if is_set else str(RESOLV_CONF)
+
+    @property
     def made_up_names(self) -> tuple[str, str]:
         """Names that do not exist: below the Service, and beside it."""
         service = self.wanted.service
         beside = f"{self.made_up}.{service.namespace}.svc.{service.domain}"
         return (f"{self.made_up}.{service}", beside)
-
-    @property
-    def uses_tcp(self) -> bool:
-        """Whether resolv.conf says to use TCP first."""
-        return self.surroundings.resolv_conf.use_vc
 
     @property
     def servers_answer(self) -> bool:
@@ -162,11 +177,6 @@ class Observations:
         return Unseen(probe.reason or "no answer" if probe is not None else "it was not queried")
 
     @property
-    def is_headless(self) -> bool:
-        """Whether the library found no other kind of Service."""
-        return not isinstance(self.error, NotHeadless)
-
-    @property
     def is_foreign(self) -> bool:
         """Whether the name server's replies about the domain cannot be trusted."""
         answer = self.answer(self.wanted.service.domain, Type.A)
@@ -177,8 +187,13 @@ class Observations:
         if self.is_foreign:
             raise Unseen("the name server does not serve the domain")
 
+    @property
+    def is_headless(self) -> bool:
+        """Whether the library found no other kind of Service."""
+        return not isinstance(self.error, NotHeadless)
+
     def expect_headless(self) -> None:
-        """Raises `Unseen` if the library found another kind of Service."""
+        """Raises `Unseen` if it is another kind of Service."""
         if not self.is_headless:
             raise Unseen("the Service is not headless")
 
@@ -192,6 +207,15 @@ class Observations:
     def kubectl(self, verb: str, what: str) -> str:
         """A command to paste, in the Service's namespace."""
         return f"  kubectl {verb} -n {self.wanted.service.namespace} {what}"
+
+    def doctor(self, options: str) -> str:
+        """This command to paste, with other options."""
+        return f"  headless-discovery doctor {self.arguments.service} {options}"
+
+    @property
+    def policies(self) -> str:
+        """The command that lists what may block a port."""
+        return self.kubectl("get", "networkpolicies")
 
     @property
     def list_slices(self) -> str:
@@ -246,9 +270,9 @@ def fail(code: int, seen: str, means: str, do: str) -> Finding:
     return Finding(Level.FAIL, seen, means, do, code)
 
 
-def is_usable(answer: Answer) -> bool:
+def is_usable(answer: Answer | None) -> bool:
     """Whether it says something of the name, and is no refusal or failure."""
-    return answer.rcode in ("NOERROR", "NXDOMAIN")
+    return answer is not None and answer.rcode in ("NOERROR", "NXDOMAIN")
 
 
 def serves(answer: Answer) -> bool:

@@ -1,24 +1,23 @@
 """The command line: its grammar, and which module runs each command."""
 
 import argparse
+import functools
 import importlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
-from .. import __version__
+from .. import Clock, Resolver, __version__
+from .._api.server import EndpointSlices
 from .._dns.names import PROTOCOLS
 from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.wanted import FAMILIES, RECORDS
-from . import _doctor, _options, _resolve, _watch
-from ._options import Arguments, count, duration, network, port, ttl
+from . import _options
+from ._options import FOUND, INTERRUPTED, Arguments, count, duration, network, port, ttl
 
-Run = Callable[[Arguments, TextIO], int]
 _Group = argparse._ActionsContainer
-if TYPE_CHECKING:
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _EXIT_CODES = f"""\
 exit code:
@@ -26,7 +25,6 @@ exit code:
   {_options.NONE}  none             {_options.NOT_HEADLESS}  not a headless Service
   {_options.USAGE}  wrong argument   {_options.NO_SUCH_PORT}  no such port
 """
-_SOURCES = ("dns", "api", "auto")
 _STOPPED = "exit code:\n  0  stopped by the user   2  wrong argument\n"
 _FILES = {
     "bash": "_shtab_compgen_files",
@@ -36,27 +34,56 @@ _FILES = {
 """What shtab, which may not be installed, calls the completion of files (``shtab.FILE``)."""
 
 
-def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -> int:
-    """Runs one command and returns its exit code; ``arguments`` default to ``sys.argv``."""
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    out: TextIO | None = None,
+    clock: Clock | None = None,
+    resolver: Resolver | None = None,
+    slices: EndpointSlices | None = None,
+) -> int:
+    """Runs one command and returns its exit code.
+
+    Tests give a `FakeCluster`'s ``clock``, ``resolver`` and ``slices``: all that a command does
+    then happens there, in an environment that is the resolver's.
+
+    Args:
+        arguments: Those after the command's name; by default the process's.
+        out: Where results go; by default stdout.
+        clock: What it waits by; by default real time.
+        resolver: In place of the name servers, the files and variables of this process.
+        slices: In place of the API server, where ``--source`` asks for it.
+
+    Returns:
+        The exit code; see ``--help`` of each command.
+    """
     if arguments is None:
         # As a container's first process it would not end by SIGTERM without that.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The commands report by themselves what the library logs.
     if not (log := logging.getLogger("headless_discovery")).handlers:
         log.addHandler(logging.NullHandler())
-    parser = make_parser()
-    parsed = parser.parse_args(arguments, Arguments())
+    given = Arguments(
+        out=sys.stdout if out is None else out,
+        clock=Clock() if clock is None else clock,
+        given_resolver=resolver,
+        given_slices=slices,
+    )
+    parsed = make_parser().parse_args(arguments, given)
     if (wrong := parsed.contradiction()) is not None:
         parsed.command.error(wrong)
-    run: Run = parsed.run
+    module, _, function = parsed.run.partition(":")
     try:
-        return run(parsed, sys.stdout if out is None else out)
+        # Only what the command needs is imported: some need the fake cluster, others do not.
+        run = getattr(importlib.import_module(f".{module}", __package__), function)
+        code: int = run(parsed)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. The interpreter must not flush into it again.
         sys.stdout = None
-        return _options.FOUND
+        return FOUND
     except KeyboardInterrupt:
-        return _options.INTERRUPTED
+        return FOUND if parsed.until_stopped else INTERRUPTED
+    return code
 
 
 class _PrintCompletion(argparse.Action):
@@ -99,64 +126,55 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("bash", "zsh", "fish"),
         help="print the completion script for that shell",
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    for add in (_add_resolve, _add_watch, _add_wait, _add_doctor, _add_demo, _add_serve):
-        add(commands)
-    return parser
-
-
-def _add_resolve(commands: "_Commands") -> None:
-    resolve = _command(
-        commands,
+    add = functools.partial(
+        _command, parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    )
+    resolve = add(
         "resolve",
-        _resolve.run,
-        help="list the pods of a Service",
-        description="Lists the pods of a headless Service, and which DNS records each was found "
-        "by.",
-        examples=(
-            "headless-discovery resolve kubia-headless --port http",
-            "headless-discovery resolve nginx -n shop --json",
-            "headless-discovery resolve gossip.default.svc.cluster.local "
-            "--nameserver 127.0.0.1:5353",
-        ),
+        run="_resolve:run",
+        summary="list the pods of a Service",
+        description="""\
+Lists the pods of a headless Service, and which DNS records each was found by.
+
+examples:
+  headless-discovery resolve kubia-headless --port http
+  headless-discovery resolve nginx -n shop --json
+  headless-discovery resolve gossip.default.svc.cluster.local --nameserver 127.0.0.1:5353""",
     )
     _add_service(resolve)
-
-
-def _add_watch(commands: "_Commands") -> None:
-    watch = _command(
-        commands,
+    watch = add(
         "watch",
-        _watch.run,
-        help="follow the pods of a Service as they come and go",
-        description="Shows the pods of a headless Service, and each change.\nOn a terminal it is a "
-        "live view, in a pipe one JSON line for each change. Ctrl-C stops it.",
-        examples=(
-            "headless-discovery watch kubia-headless --port http",
-            "headless-discovery watch gossip.default --plain",
-            "headless-discovery watch gossip.default | jq -r '.added[].address'",
-        ),
+        run="_watch:run",
+        summary="follow the pods of a Service as they come and go",
+        description="""\
+Shows the pods of a headless Service, and each change.
+On a terminal it is a live view, in a pipe one JSON line for each change. Ctrl-C stops it.
+
+examples:
+  headless-discovery watch kubia-headless --port http
+  headless-discovery watch gossip.default --plain
+  headless-discovery watch gossip.default | jq -r '.added[].address'""",
         exit_codes=_STOPPED,
+        until_stopped=True,
     )
     _add_service(watch, json="print one JSON line for each change, on a terminal too")
     _flag(watch, "--plain", "print lines of text")
-
-
-def _add_wait(commands: "_Commands") -> None:
-    wait = _command(
-        commands,
+    wait = add(
         "wait",
-        _resolve.run_wait,
-        help="wait until enough pods are published",
-        description="Waits until enough pods of a headless Service are published.\nFor an init "
-        "container, or a script.",
-        examples=(
-            "headless-discovery wait gossip --at-least 3 --stable-for 5s --timeout 60s",
-            "headless-discovery wait gossip --exclude-self && exec my-app",
-        ),
-        exit_codes="exit code:\n"
-        "  0  ready             2  wrong argument\n"
-        "  1  not ready         4  not a headless Service\n",
+        run="_resolve:run_wait",
+        summary="wait until enough pods are published",
+        description="""\
+Waits until enough pods of a headless Service are published.
+For an init container, or a script.
+
+examples:
+  headless-discovery wait gossip --at-least 3 --stable-for 5s --timeout 60s
+  headless-discovery wait gossip --exclude-self && exec my-app""",
+        exit_codes="""\
+exit code:
+  0  ready             2  wrong argument
+  1  not ready         4  not a headless Service
+""",
     )
     _add_service(wait)
     wait.add_argument(
@@ -169,61 +187,60 @@ def _add_wait(commands: "_Commands") -> None:
     _time(wait, "--stable-for", 0.0, "and the same pods in every answer for this time; default: 0")
     _time(wait, "--timeout", None, "fail after this time; default: never")
     _flag(wait, "--see-self", "this pod must be published too")
-
-
-def _add_doctor(commands: "_Commands") -> None:
-    doctor = _command(
-        commands,
+    doctor = add(
         "doctor",
-        _doctor.run,
-        help="check why pods do not find one another",
-        description="Checks each step from the name to the pod.\nFor each it reports ok, warn or "
-        "fail, what was found, what it means and what to do.\nIt needs only DNS.",
-        examples=(
-            "headless-discovery doctor kubia-headless --port http",
-            "headless-discovery doctor gossip -n shop --connect",
-            "kubectl run doctor -n shop --rm -it --restart=Never --image=<image> -- doctor gossip",
-        ),
-        exit_codes="exit code: that of the first failed check\n"
-        "  0  none failed                         3  DNS or the network\n"
-        "  1  no pods                             4  not a headless Service\n"
-        "  2  wrong argument or configuration     5  no such port\n",
+        run="_doctor:run",
+        summary="check why pods do not find one another",
+        description="""\
+Checks each step from the name to the pod.
+For each it reports ok, warn or fail, what was found, what it means and what to do.
+It needs only DNS.
+
+examples:
+  headless-discovery doctor kubia-headless --port http
+  headless-discovery doctor gossip -n shop --connect
+  kubectl run doctor -n shop --rm -it --restart=Never --image=<image> -- doctor gossip""",
+        exit_codes="""\
+exit code: that of the first failed check
+  0  none failed                         3  DNS or the network
+  1  no pods                             4  not a headless Service
+  2  wrong argument or configuration     5  no such port
+""",
     )
     _add_service(doctor, json="print one JSON object, for bug reports")
     _flag(doctor, "--connect", "connect to each pod's port: 1 s each, 16 at once")
-
-
-def _add_demo(commands: "_Commands") -> None:
-    demo = _command(
-        commands,
+    demo = add(
         "demo",
-        _later("_demo"),
-        operand="",
-        help="show what happens to peers in a cluster's life",
-        description="Shows peers in a fake cluster in memory.\nStart, scaling, a rolling update, "
-        "an outage of DNS, recovery: it takes some seconds, and no network.",
-        examples=("headless-discovery demo", "headless-discovery demo --plain"),
+        run="_demo:run",
+        summary="show what happens to peers in a cluster's life",
+        description="""\
+Shows peers in a fake cluster in memory.
+Start, scaling, a rolling update, an outage of DNS, recovery: it takes some seconds, and no network.
+
+examples:
+  headless-discovery demo
+  headless-discovery demo --plain""",
         exit_codes="exit code:\n  0  always\n",
+        operand="",
+        until_stopped=True,
     )
     _flag(demo, "--plain", "print lines of text, at once")
-
-
-def _add_serve(commands: "_Commands") -> None:
-    serve = _command(
-        commands,
+    serve = add(
         "serve",
-        _later("_serve"),
-        operand="MANIFEST...",
-        help="run a name server for some manifests, without a cluster",
-        description="Answers as the cluster's name server would, for the Services of some "
-        "manifests.\nFor developing an app without a cluster. Manifests are YAML or JSON; files "
-        "are read again when\nthey change.",
-        examples=(
-            "headless-discovery serve cluster.yaml --pod-network 127.0.1.0/24",
-            "headless-discovery serve deploy/ --strict",
-            "kubectl get services,endpointslices -A -o json | headless-discovery serve -",
-        ),
+        run="_serve:run",
+        summary="run a name server for some manifests, without a cluster",
+        description="""\
+Answers as the cluster's name server would, for the Services of some manifests.
+For developing an app without a cluster. Manifests are YAML or JSON; files are read again when
+they change.
+
+examples:
+  headless-discovery serve cluster.yaml --pod-network 127.0.1.0/24
+  headless-discovery serve deploy/ --strict
+  kubectl get services,endpointslices -A -o json | headless-discovery serve -""",
         exit_codes=_STOPPED,
+        operand="MANIFEST...",
+        until_stopped=True,
     )
     manifests = serve.add_argument(
         "manifests", metavar="MANIFEST", nargs="+", help="a file, a folder, or - for stdin"
@@ -245,46 +262,32 @@ def _add_serve(commands: "_Commands") -> None:
     _flag(serve, "--allow-remote", "allow an address that other hosts can reach")
     serve.add_argument("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
     serve.add_argument(
-        "--ttl",
-        type=ttl,
-        default=5,
-        metavar="SECONDS",
-        help="of every record; default: 5",
+        "--ttl", type=ttl, default=5, metavar="SECONDS", help="of every record; default: 5"
     )
-
-
-def _later(module: str) -> Run:
-    """The ``run`` of a module that is imported only for its command, since it has the fake."""
-
-    def run(arguments: Arguments, out: TextIO) -> int:
-        code: int = importlib.import_module(f".{module}", __package__).run(arguments, out)
-        return code
-
-    return run
+    return parser
 
 
 def _command(
-    commands: "_Commands",
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
-    run: Run,
     *,
-    operand: str = "SERVICE",
-    help: str,  # noqa: A002 - argparse's own word
+    run: str,
+    summary: str,
     description: str,
-    examples: Sequence[str],
     exit_codes: str = _EXIT_CODES,
+    operand: str = "SERVICE",
+    until_stopped: bool = False,
 ) -> argparse.ArgumentParser:
-    """One command; its help begins with examples."""
-    shown = "\n".join(f"  {example}" for example in examples)
+    """One command, and where it is: ``module:function``."""
     command = commands.add_parser(
         name,
         usage=f"headless-discovery {name} {operand} [OPTION...]".replace("  ", " "),
-        help=help,
-        description=f"{description}\n\nexamples:\n{shown}",
+        help=summary,
+        description=description,
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.set_defaults(run=run, command=command)
+    command.set_defaults(run=run, command=command, until_stopped=until_stopped)
     return command
 
 
@@ -300,7 +303,8 @@ def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON o
     _choice(what, "--family", FAMILIES, "of addresses: {}")
     _choice(what, "--records", RECORDS, "{}: A and AAAA alone")
     _flag(what, "--exclude-self", "leave this pod out")
-    _choice(what, "--source", _SOURCES, "{}; api: EndpointSlices, auto: them if they can be read")
+    sources = ("dns", "api", "auto")
+    _choice(what, "--source", sources, "{}; api: EndpointSlices, auto: them if they can be read")
     what.add_argument("--zone", help="prefer its pods; auto: that of $POD_ZONE")
     servers = command.add_argument_group("name servers")
     servers.add_argument(

@@ -1,16 +1,14 @@
 """What goes to stderr: errors in terms of the command line, and progress on a terminal."""
 
+import math
 import re
 import shutil
 import sys
-import threading
-import time
-from collections.abc import Callable
-from typing import Self, TextIO
+from collections.abc import Callable, Iterator
 
 from .._dns.resolver import NAMESERVER_VARIABLE
-from .._dns.surroundings import Surroundings
 from .._errors import ConfigurationError, DiscoveryError, NoSuchPort, NotHeadless
+from .._time.clock import Clock, ThreadWaiters
 from ._options import Arguments, in_pod
 from ._show import can_redraw, fitted, width_of
 
@@ -25,34 +23,27 @@ def note(text: str) -> None:
     print(clear + "\n".join(lines), file=sys.stderr, flush=True)
 
 
-def complain(arguments: Arguments, error: DiscoveryError) -> None:
-    """An error, and below it what to do about it."""
-    note(f"{type(error).__name__}: {by_options(str(error))}")
-    for text in advice(arguments, error):
-        print("\n".join(fitted(text, width_of(sys.stderr), "  hint: ", "  ")), file=sys.stderr)
-
-
 OUTSIDE = """\
 this is not a pod, so the cluster's DNS is probably out of reach. Without a cluster:
   headless-discovery demo              a tour, in memory
   headless-discovery serve MANIFEST    answers as the cluster's DNS would
 In a pod, headless-discovery doctor SERVICE checks what is wrong."""
-
-
-def advice(arguments: Arguments, error: DiscoveryError) -> list[str]:
-    """What to do about an error, in terms of the command line."""
-    said = [by_options(error.hint)] if error.hint else []
-    surroundings = Surroundings.read()
-    named = arguments.nameserver or surroundings.environ.get(NAMESERVER_VARIABLE)
-    wrong_argument = isinstance(error, ConfigurationError) and not _PLACE.search(str(error))
-    from_here = not named and not in_pod(surroundings)
-    if from_here and not wrong_argument and not isinstance(error, NotHeadless | NoSuchPort):
-        said.append(OUTSIDE)
-    return said
-
-
 _PLACE = re.compile("no (namespace|name server|API server)")
 """What is wrong with the place, and not with an argument."""
+
+
+def complain(arguments: Arguments, error: DiscoveryError) -> None:
+    """An error, and below it what to do about it, in terms of the command line."""
+    note(f"{type(error).__name__}: {by_options(str(error))}")
+    hints = [by_options(error.hint)] if error.hint else []
+    wrong_argument = isinstance(error, ConfigurationError) and not _PLACE.search(str(error))
+    if not wrong_argument and not isinstance(error, NotHeadless | NoSuchPort):
+        around = arguments.resolver.surroundings()
+        if not (arguments.nameserver or around.environ.get(NAMESERVER_VARIABLE) or in_pod(around)):
+            hints.append(OUTSIDE)
+    for text in hints:
+        print("\n".join(fitted(text, width_of(sys.stderr), "  hint: ", "  ")), file=sys.stderr)
+
 
 _OPTIONS = {
     "service": "SERVICE", "namespace": "-n", "nameservers": "--nameserver",
@@ -64,6 +55,7 @@ _OPTIONS = {
         )
     },
 }  # fmt: skip
+_ANY = "|".join(_OPTIONS)
 _PYTHON = {
     "include_self=False": "--exclude-self",
     ", or give self_address (with the port, if pods share it) or self_name": "",
@@ -73,11 +65,8 @@ _PYTHON = {
     ", or None, not": ", not",
     '"auto" or None, not': "or auto, not",
 }
-_VALUE = r"('[^']*'|\"[^\"]*\"|\[[^\]]*\]|[\w.:-]+)"
-_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})(?:=(\.\.\.|True|None|{_VALUE}))")
-_SUBJECT = re.compile(rf"^({'|'.join(_OPTIONS)})(?= (?:must|needs|is)\b|:)")
-
-_UNDERSCORE = re.compile(rf"\b({'|'.join(name for name in _OPTIONS if '_' in name)})\b")
+_ARGUMENT = re.compile(rf"\b({_ANY})=(True\b|'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[\w.:-]+)")
+_NAME = re.compile(rf"^(?:{_ANY})(?= (?:must|needs|is)\b|:)|\b(?=[a-z]+_)(?:{_ANY})\b")
 
 
 def by_options(text: str) -> str:
@@ -86,20 +75,14 @@ def by_options(text: str) -> str:
     text = re.sub(r"; elsewhere give EndpointSlices\([^)]*\)", "", text)  # no option gives these
     for python, shell in _PYTHON.items():
         text = text.replace(python, shell)
+    return _NAME.sub(lambda match: _OPTIONS[match[0]], _ARGUMENT.sub(_option, text))
 
-    def option(match: re.Match[str]) -> str:
-        name = _OPTIONS[match[1]]
-        value = match[2]
-        if value == "True":
-            return name
-        if value == "...":
-            return f"{name} {match[1].replace('_', '-').upper()}"
-        return f"{name} {value.strip('[]').strip(chr(34) + chr(39)) or value}"
 
-    text = _ARGUMENT.sub(option, text)
-    for pattern in (_SUBJECT, _UNDERSCORE):
-        text = pattern.sub(lambda match: _OPTIONS[match[1]], text)
-    return text
+def _option(match: re.Match[str]) -> str:
+    name, value = match.groups()
+    if value == "True":
+        return _OPTIONS[name]
+    return f"{_OPTIONS[name]} {value.strip('[]').strip(chr(34) + chr(39)) or value}"
 
 
 def error_json(error: DiscoveryError | None) -> dict[str, str | None] | None:
@@ -116,34 +99,41 @@ class Progress:
     ``doing`` gives the text; how long it has taken so far is put before it each second.
     """
 
-    def __init__(self, doing: Callable[[], str], stream: TextIO | None = None) -> None:
-        self._doing = doing
-        self._stream = sys.stderr if stream is None else stream
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
+    def __init__(self, clock: Clock, doing: Callable[[], str]) -> None:
+        self.waiters = ThreadWaiters()
+        self._clock, self._doing = clock, doing
+        self._began = clock.now()
+        self._seconds: float = 1
+        """Since then, when it is written next; infinite: it is over."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         """Begins to show it."""
-        if can_redraw(self._stream):
-            self._thread.start()
-        return self
+        self._background = self._clock.background(self) if can_redraw(sys.stderr) else None
+        if self._background is not None:
+            self._background.start()
 
     def __exit__(self, *_error: object) -> None:
         """Takes the line away."""
-        self._over.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        shown, self._seconds = self._seconds > 1, math.inf
+        if self._background is not None:
+            self.waiters.wake()
+            self._background.join()
+            if shown:
+                print(end=_CLEAR, file=sys.stderr, flush=True)
 
-    def _show(self) -> None:
-        began, shown = time.monotonic(), False
-        while not self._over.wait(1):
-            text = f"{time.monotonic() - began:.0f} s: {self._doing()}"
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write(
-                f"{_CLEAR}{text if len(text) <= width else text[: width - 3] + '...'}"
-            )
-            self._stream.flush()
-            shown = True
-        if shown:
-            self._stream.write(_CLEAR)
-            self._stream.flush()
+    def due(self) -> float | None:
+        """When the line is written again."""
+        return self._began + self._seconds if self._seconds < math.inf else None
+
+    def turn(self) -> None:
+        """Writes it."""
+        width = shutil.get_terminal_size().columns - 1
+        text = f"{self._seconds:.0f} s: {self._doing()}"
+        shown = text if len(text) <= width else f"{text[: width - 3]}..."
+        print(end=_CLEAR + shown, file=sys.stderr, flush=True)
+        self._seconds += 1
+
+    def paced(self) -> Iterator[float]:
+        """The same, on a clock that moves by hand."""
+        self.turn()
+        yield from ()

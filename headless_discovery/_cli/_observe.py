@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import contextlib
+import platform
+import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -15,163 +17,153 @@ from .._dns.naming import reverse_name
 from .._dns.read import read
 from .._dns.resolver import Resolver
 from .._dns.steps import Question, Send, Step, Steps
+from .._dns.wanted import family_of
 from .._endpoint import Endpoint, Snapshot, ThisPod
 from .._errors import ConfigurationError, DiscoveryError
-from .._peers import Peers
-from .._store.arguments import Target, selection_arguments
+from .._store.arguments import Target
 from .._store.view import find_this_pod
 from .._time.clock import Clock
-from ._finding import Connection, Observations, Probe, Reach
+from ._finding import ADDRESSES, Connection, Observations, Probe, Reach
+from ._options import Arguments, has_namespace, peers_of, refreshed
 
-UDP_TRIES = 5
+_UDP_TRIES = 5
 """Datagrams to each server: enough to distinguish packet loss from a dead server."""
-NAMES_CHECKED = 32
+_NAMES_CHECKED = 32
 """Pods whose names are resolved forward and back."""
-CACHE_SHOWS_AFTER = 1.1
+_CACHE_SHOWS_AFTER = 1.1
 """Seconds after which a cached TTL has gone down by one at least."""
-CONNECT_TIMEOUT = 1.0
-CONNECT_AT_ONCE = 16
-CONNECT_AT_MOST = 256
+_CONNECT_TIMEOUT = 1.0
+_CONNECT_AT_ONCE = 16
+_CONNECT_AT_MOST = 256
 """Pods: with none of them answering that takes 16 seconds."""
 
-Connect = Callable[[Endpoint], str | None]
-"""Connects, and returns why that failed, or ``None``."""
-ReadSlices = Callable[[], tuple[Snapshot, DiscoveryError | None]]
-"""Reads the Service's EndpointSlices; the error, if they cannot be read."""
-Listen = Callable[[Server, bytes, float], str | None]
-"""Sends a question and takes a reply from anywhere; returns from where, if not from the server."""
 
-
-def observe(
-    given: Observations,
-    asked: Target,
-    clock: Clock,
-    *,
-    connect: Connect | None = None,
-    listen: Listen | None = None,
-    read_slices: ReadSlices | None = None,
-) -> Observations:
-    """Makes every observation; ``given`` is what is known without a query."""
-    ask = _Asker(asked.resolver, clock)
-    by_slices = None if read_slices is None else read_slices()
-    seen = attrs.evolve(given, reach=_reach(ask, asked, listen), by_slices=by_slices)
+def observe(arguments: Arguments) -> Observations:
+    """Everything there is to see; raises `ConfigurationError` for a name that is not one."""
+    known, clock = has_namespace(arguments), arguments.clock
+    namespace = arguments.namespace if known else "default"
+    peers = peers_of(arguments, source="dns", namespace=namespace, zone=None, include_self=True)
+    target = peers._store.target
+    assert target is not None  # noqa: S101 - it is no fixed list
+    servers, no_servers = _servers(target.resolver)
+    seen = Observations(
+        arguments=arguments,
+        target=target,
+        namespace_known=known,
+        libc=" ".join(filter(None, platform.libc_ver())),
+        this_pod=_this_pod(target),
+        made_up=f"made-up-{secrets.token_hex(4)}",
+        no_servers=no_servers,
+        reach=tuple(_reach(arguments, target, server) for server in servers),
+        by_slices=None if arguments.source == "dns" else _by_slices(arguments),
+    )
     # The first that answers over UDP, else over TCP.
-    server = min(
+    best = min(
         (reach for reach in seen.reach if reach.answered),
         key=lambda reach: not reach.over_udp,
         default=None,
     )
-    if server is None:
+    if best is None:
         return seen
-    wanted, began = asked.wanted, clock.now()
-    way = attrs.evolve(_Way(server.server), tcp=not server.over_udp, edns=not server.drops_edns)
-    probes = ask(_questions(seen, server.server), way)
-    truncated = [p.question for p in probes if p.answer is not None and p.answer.truncated]
-    whole = ask(truncated, attrs.evolve(way, tcp=True))
-    seen = attrs.evolve(seen, probes=_by_name(probes), over_tcp=_by_name(whole))
-    peers = Peers(selection_arguments(clock=clock), asked)
-    error: DiscoveryError | None = None
-    try:
-        error = peers.refresh().error
-    except DiscoveryError as raised:
-        error = raised
-    endpoints = peers.snapshot.endpoints
-    names = _by_name(ask(_both_ways(endpoints[:NAMES_CHECKED]), way))
-    clock.sleep(max(began + CACHE_SHOWS_AFTER - clock.now(), 0))
-    [later] = ask([Question(str(wanted.service), Type.A)], way)
-    return attrs.evolve(
+    service, began = str(seen.wanted.service), clock.now()
+    to_best = Probe(Question(service, Type.A), best.server, not best.over_udp, not best.drops_edns)
+
+    def ask(names: Iterable[tuple[str, Type]], *, tcp: bool = to_best.tcp) -> list[Probe]:
+        asked = [attrs.evolve(to_best, question=Question(*name), tcp=tcp) for name in names]
+        return _ask(target.resolver, clock, asked)
+
+    probes = _by_name(ask(_names(seen, best.server)))
+    truncated = [name for name, one in probes.items() if one.answer and one.answer.truncated]
+    over_tcp = _by_name(ask(truncated, tcp=True))
+    snapshot, error = refreshed(peers)
+    names = _by_name(ask(_both_ways(snapshot.endpoints[:_NAMES_CHECKED])))
+    clock.sleep(max(began + _CACHE_SHOWS_AFTER - clock.now(), 0))
+    [later] = ask([(service, Type.A)])
+    seen = attrs.evolve(
         seen,
-        probes={**seen.probes, **names},
-        snapshot=peers.snapshot,
+        probes={**probes, **names},
+        over_tcp=over_tcp,
+        snapshot=snapshot,
         error=error,
         queries=(peers.stats.queries_udp, peers.stats.queries_tcp),
         later=later,
         later_after=clock.now() - began,
-        connections=None if connect is None else _connect_all(seen, endpoints, connect),
     )
+    return attrs.evolve(seen, connections=_connect(seen)) if arguments.connect else seen
 
 
-def why_no_servers(resolver: Resolver) -> str | None:
-    """Why there is no name server to query; ``None``: there is one."""
+def _servers(resolver: Resolver) -> tuple[tuple[Server, ...], str | None]:
+    """The name servers, and why there is none."""
     try:
-        resolver.servers()
+        return resolver.servers(), None
     except ConfigurationError as error:
-        return str(error)
-    return None
+        return (), str(error)
 
 
-def own_pod(asked: Target) -> ThisPod:
-    """Which pod this is, as far as that is known."""
+def _this_pod(target: Target) -> ThisPod:
     with contextlib.suppress(DiscoveryError):
-        return find_this_pod(asked) or ThisPod()
+        return find_this_pod(target) or ThisPod()
     return ThisPod()
 
 
-@attrs.frozen
-class _Way:
-    """How to query."""
-
-    server: Server
-    tcp: bool = False
-    edns: bool = True
-
-
-class _Asker:
-    """Puts questions side by side, each once and to one server."""
-
-    def __init__(self, resolver: Resolver, clock: Clock) -> None:
-        self._resolver = resolver
-        self._clock = clock
-
-    def __call__(self, questions: Iterable[Question], way: _Way) -> list[Probe]:
-        return self.each((question, way) for question in questions)
-
-    def each(self, asks: Iterable[tuple[Question, _Way]]) -> list[Probe]:
-        """The reply to each question, by its own transport."""
-        return self._resolver.run(self._steps(list(asks)), self._clock)
-
-    def _steps(self, asks: Sequence[tuple[Question, _Way]]) -> Steps[list[Probe]]:
-        """Each once; and once more without EDNS where the server knows none."""
-        began, patience = self._clock.now(), self._resolver.timeout
-        silence = NoReply.in_time(patience).reason
-        offered = [self._resolver.edns if way.edns else None for _, way in asks]
-        probes = [
-            Probe(question, way.server, way.tcp, None, 0, patience, silence, edns is not None)
-            for (question, way), edns in zip(asks, offered, strict=True)
-        ]
-        waiting: dict[Send, tuple[int, int | None]] = {}  # which question, and with what EDNS
-
-        def send(which: int, edns: int | None) -> Send:
-            question, way = asks[which]
-            sent = Send(query(question.name, question.rdtype, edns=edns), way.server, way.tcp)
-            waiting[sent] = which, edns
-            return sent
-
-        sends = list(map(send, range(len(asks)), offered))
-        while waiting and self._clock.now() < began + patience:
-            events = yield Step(began + patience, sends)
-            sends = []
-            for sent, came in events:
-                if sent not in waiting or came is None or not _is_for(sent.wire, came):
-                    continue
-                which, edns = waiting.pop(sent)
-                answer, reason = _read(came)
-                if answer and answer.rcode in KNOWS_NO_EDNS and edns:
-                    sends.append(send(which, None))
-                    continue
-                probes[which] = attrs.evolve(
-                    probes[which],
-                    answer=answer,
-                    size=len(came) if isinstance(came, bytes) else 0,
-                    seconds=self._clock.now() - began,
-                    reason=reason,
-                    edns=edns is not None,
-                )
-        return probes
+def _by_slices(arguments: Arguments) -> tuple[Snapshot, DiscoveryError | None]:
+    """What EndpointSlices have of the Service, as this process may read them."""
+    try:
+        with contextlib.closing(peers_of(arguments, source="api", records="auto")) as peers:
+            return refreshed(peers)
+    except ConfigurationError as error:
+        return Snapshot(), error
 
 
-def _is_for(wire: bytes, came: bytes | OSError) -> bool:
-    return isinstance(came, OSError) or is_reply(wire, came)
+# Queries.
+
+
+def _ask(resolver: Resolver, clock: Clock, probes: Sequence[Probe]) -> list[Probe]:
+    """These, each with its reply: put side by side, once, and to one server."""
+    return resolver.run(_steps(resolver, clock, probes), clock)
+
+
+def _steps(resolver: Resolver, clock: Clock, asked: Sequence[Probe]) -> Steps[list[Probe]]:
+    """Each once; and once more without EDNS where the server knows none."""
+    began, patience = clock.now(), resolver.timeout
+    silence = NoReply.in_time(patience).reason
+    probes = [
+        attrs.evolve(one, seconds=patience, reason=silence, edns=one.edns and bool(resolver.edns))
+        for one in asked
+    ]
+    waiting: dict[Send, int] = {}  # and which probe it is for
+
+    def send(which: int) -> Send:
+        probe = probes[which]
+        edns = resolver.edns if probe.edns else None
+        wire = query(probe.question.name, probe.question.rdtype, edns=edns)
+        sent = Send(wire, probe.server, probe.tcp)
+        waiting[sent] = which
+        return sent
+
+    sends = list(map(send, range(len(probes))))
+    while waiting and clock.now() < began + patience:
+        events = yield Step(began + patience, sends)
+        sends = []
+        for sent, came in events:
+            if sent not in waiting or came is None:
+                continue
+            if not isinstance(came, OSError) and not is_reply(sent.wire, came):
+                continue
+            which = waiting.pop(sent)
+            answer, reason = _read(came)
+            if answer and answer.rcode in KNOWS_NO_EDNS and probes[which].edns:
+                probes[which] = attrs.evolve(probes[which], edns=False)
+                sends.append(send(which))
+                continue
+            probes[which] = attrs.evolve(
+                probes[which],
+                answer=answer,
+                size=len(came) if isinstance(came, bytes) else 0,
+                seconds=clock.now() - began,
+                reason=reason,
+            )
+    return probes
 
 
 def _read(came: bytes | OSError) -> tuple[Answer | None, str | None]:
@@ -183,34 +175,23 @@ def _read(came: bytes | OSError) -> tuple[Answer | None, str | None]:
         return None, f"a malformed reply ({error})"
 
 
-def _by_name(probes: Iterable[Probe]) -> dict[tuple[str, Type], Probe]:
+def _by_name(probes: Iterable[Probe]) -> Mapping[tuple[str, Type], Probe]:
     return {(probe.question.name, probe.question.rdtype): probe for probe in probes}
 
 
-def _reach(ask: _Asker, asked: Target, listen: Listen | None) -> tuple[Reach, ...]:
-    try:
-        servers = asked.resolver.servers()
-    except ConfigurationError:
-        return ()
-    question = Question(asked.wanted.service.domain, Type.A)
-    found = []
-    for server in servers:
-        ways = [
-            *[_Way(server)] * UDP_TRIES,
-            _Way(server, edns=False),
-            _Way(server, tcp=True, edns=False),
-        ]
-        *udp, plain, tcp = ask.each((question, way) for way in ways)
-        reach = Reach(server, tuple(udp), plain, tcp)
-        if listen is not None and not reach.over_udp:
-            wire = query(question.name, question.rdtype, edns=None)
-            elsewhere = listen(server, wire, asked.resolver.timeout)
-            reach = attrs.evolve(reach, elsewhere=elsewhere)
-        found.append(reach)
-    return tuple(found)
+def _reach(arguments: Arguments, target: Target, server: Server) -> Reach:
+    by_udp = Probe(Question(target.wanted.service.domain, Type.A), server)
+    plain = attrs.evolve(by_udp, edns=False)
+    asked = [*[by_udp] * _UDP_TRIES, plain, attrs.evolve(plain, tcp=True)]
+    *udp, plain, tcp = _ask(target.resolver, arguments.clock, asked)
+    reach = Reach(server, tuple(udp), plain, tcp)
+    if reach.over_udp:
+        return reach
+    wire = query(plain.question.name, Type.A, edns=None)
+    return attrs.evolve(reach, elsewhere=target.resolver.reply_from_elsewhere(server, wire))
 
 
-def _questions(seen: Observations, server: Server) -> Iterable[Question]:
+def _names(seen: Observations, server: Server) -> Iterable[tuple[str, Type]]:
     """The domain, the namespace, the Service, its ports; and who the server itself is."""
     wanted, service = seen.wanted, seen.wanted.service
     names: dict[tuple[str, Type], None] = {
@@ -218,7 +199,7 @@ def _questions(seen: Observations, server: Server) -> Iterable[Question]:
         (f"dns-version.{service.domain}", Type.TXT): None,
         (f"{service.namespace}.svc.{service.domain}", Type.A): None,
     }
-    for rdtype in (Type.SRV, Type.A, Type.AAAA):
+    for rdtype in (Type.SRV, *ADDRESSES):
         names[str(service), rdtype] = None
     for protocol in PROTOCOLS:
         if isinstance(wanted.port, str):
@@ -226,37 +207,30 @@ def _questions(seen: Observations, server: Server) -> Iterable[Question]:
         names[f"_._{protocol}.{service}", Type.SRV] = None  # any port (CoreDNS)
     for name in seen.made_up_names:
         names[name, Type.A] = None
-    conf = seen.surroundings.resolv_conf
-    for domain in conf.search:
+    for domain in seen.surroundings.resolv_conf.search:
         if not service.serves(domain):  # where a wildcard may answer in the Service's place
             names[f"{service}.{domain}", Type.A] = None
-    for address in known_addresses(seen, server):
-        names[reverse_name(address), Type.PTR] = None
-    return [Question(name, rdtype) for name, rdtype in names]
-
-
-def known_addresses(seen: Observations, server: Server) -> tuple[str, ...]:
-    """Addresses of Services that are in every cluster, whose names contain its domain."""
+    # Services that are in every cluster, whose names contain its domain.
+    names[reverse_name(server.address), Type.PTR] = None
     api = seen.surroundings.environ.get("KUBERNETES_SERVICE_HOST", "")
-    try:
+    with contextlib.suppress(OSError):
         socket.inet_pton(socket.AF_INET6 if ":" in api else socket.AF_INET, api)
-    except OSError:
-        return (server.address,)
-    return (server.address, api)
+        names[reverse_name(api), Type.PTR] = None
+    return names
 
 
-def _both_ways(endpoints: Sequence[Endpoint]) -> Iterable[Question]:
+def _both_ways(endpoints: Sequence[Endpoint]) -> Iterable[tuple[str, Type]]:
     for endpoint in endpoints:
-        rdtype = Type.AAAA if ":" in endpoint.address else Type.A
-        yield Question(endpoint.name, rdtype)
-        yield Question(reverse_name(endpoint.address), Type.PTR)
+        yield endpoint.name, family_of(endpoint.address)
+        yield reverse_name(endpoint.address), Type.PTR
 
 
-def _connect_all(
-    seen: Observations, endpoints: Sequence[Endpoint], connect: Connect
-) -> tuple[Connection, ...]:
+# Connections.
+
+
+def _connect(seen: Observations) -> tuple[Connection, ...]:
     """To every pod at its port; where there is none, to the Service's virtual IP."""
-    service = str(seen.wanted.service)
+    service, endpoints = str(seen.wanted.service), seen.snapshot.endpoints
     targets = [endpoint for endpoint in endpoints if endpoint.port is not None]
     answer = seen.answer(service, Type.SRV)
     if not endpoints and answer is not None:
@@ -266,34 +240,16 @@ def _connect_all(
             if target == service
             for address in answer.glue.get(service, ())
         ]
-    with concurrent.futures.ThreadPoolExecutor(CONNECT_AT_ONCE) as pool:
-        targets = targets[:CONNECT_AT_MOST]
-        failures = pool.map(connect, targets)
-        return tuple(
-            Connection(endpoint, failure)
-            for endpoint, failure in zip(targets, failures, strict=True)
-        )
+    with concurrent.futures.ThreadPoolExecutor(_CONNECT_AT_ONCE) as pool:
+        return tuple(pool.map(_connection, targets[:_CONNECT_AT_MOST]))
 
 
-def connect(endpoint: Endpoint) -> str | None:
-    """Opens a connection and closes it; ``None`` if that worked, else why not."""
+def _connection(endpoint: Endpoint) -> Connection:
+    """Opens one and closes it."""
     try:
-        socket.create_connection((endpoint.address, endpoint.port), CONNECT_TIMEOUT).close()
+        socket.create_connection((endpoint.address, endpoint.port), _CONNECT_TIMEOUT).close()
+    except TimeoutError:
+        return Connection(endpoint, "no answer")
     except OSError as error:
-        return "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
-    return None
-
-
-def listen(server: Server, wire: bytes, seconds: float) -> str | None:
-    """Queries over a socket that accepts replies from any address; returns another sender, if any.
-
-    The sockets of a lookup are connected: they never see such replies.
-    """
-    family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as unconnected:
-        unconnected.settimeout(seconds)
-        unconnected.sendto(wire, (server.address, server.port))
-        reply, (address, port, *_) = unconnected.recvfrom(65535)
-        if is_reply(wire, reply) and (address, port) != (server.address, server.port):
-            return str(Server(address, port))
-    return None
+        return Connection(endpoint, error.strerror or str(error))
+    return Connection(endpoint, None)

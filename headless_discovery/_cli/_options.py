@@ -1,28 +1,36 @@
-"""What the commands about a Service are given, the `Peers` that follows, and how they end."""
+"""What a command is given, the `Peers` that follows, and how it ends."""
 
 import argparse
 import ipaddress
 import re
-from typing import Any
+from typing import Any, TextIO, Unpack
 
+from .._api.server import EndpointSlices
 from .._dns.names import DEFAULT_DOMAIN, ServiceName
 from .._dns.resolver import Resolver
 from .._dns.surroundings import Surroundings
 from .._endpoint import Snapshot, State
 from .._errors import ConfigurationError, DiscoveryError, NoSuchPort, NotHeadless
 from .._peers import Peers, peers
+from .._store.arguments import PeersArguments, Source
+from .._time.clock import Clock
 
 FOUND, NONE, USAGE, FAILED, NOT_HEADLESS, NO_SUCH_PORT = range(6)
 """The exit codes."""
 INTERRUPTED = 130
 """As a shell has it: 128 and the signal's number (SIGINT)."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)?", re.ASCII)
 _UNITS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Arguments(argparse.Namespace):
-    """The parsed command line."""
+    """The parsed command line, and what `main` was given beside it."""
+
+    out: TextIO
+    clock: Clock
+    given_resolver: Resolver | None
+    given_slices: EndpointSlices | None
 
     service: str
     port: str | int | None
@@ -35,7 +43,7 @@ class Arguments(argparse.Namespace):
     lifetime: float
     json: bool
     plain: bool
-    source: Any
+    source: Source
     zone: str | None
     exclude_self: bool
     at_least: int
@@ -49,6 +57,12 @@ class Arguments(argparse.Namespace):
     ttl: int
     pod_network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
     strict: bool
+
+    @property
+    def resolver(self) -> Resolver:
+        """The name servers to query; raises `ConfigurationError` for options that are wrong."""
+        by_options = Resolver(self.nameserver, lifetime=self.lifetime)
+        return self.given_resolver or by_options
 
     def contradiction(self) -> str | None:
         """Two options that cannot both hold, said in one sentence; argparse sees only one each."""
@@ -107,38 +121,46 @@ def port(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def resolver_of(arguments: Arguments) -> Resolver:
-    """The name servers to query."""
-    return Resolver(arguments.nameserver, lifetime=arguments.lifetime)
-
-
-def peers_of(arguments: Arguments) -> Peers:
+def peers_of(arguments: Arguments, **others: Unpack[PeersArguments]) -> Peers:
     """What the library makes of it; raises `ConfigurationError`."""
-    resolver = resolver_of(arguments)
-    if not has_namespace(arguments, resolver.surroundings()):
+    source = others.pop("source", arguments.source)
+    slices = None if source == "dns" else arguments.given_slices
+    if "namespace" not in others and not has_namespace(arguments):
         raise ConfigurationError(
             f"{arguments.service} has no namespace, and outside of a pod there is no default",
-            hint=f"write -n NAMESPACE, or {arguments.service}.NAMESPACE",
+            hint=f"Write -n NAMESPACE, or {arguments.service}.NAMESPACE.",
         )
-    return peers(
-        arguments.service,
-        port=arguments.port,
-        protocol=arguments.protocol or "tcp",
-        namespace=arguments.namespace,
-        cluster_domain=arguments.cluster_domain,
-        family=arguments.family,
-        records=arguments.records,
-        source=arguments.source,
-        zone=arguments.zone,
-        include_self=not arguments.exclude_self,
-        resolver=None if arguments.source == "api" else resolver,
-    )
+    asked: PeersArguments = {
+        "port": arguments.port,
+        "protocol": arguments.protocol or "tcp",
+        "namespace": arguments.namespace,
+        "cluster_domain": arguments.cluster_domain,
+        "family": arguments.family,
+        "records": arguments.records,
+        "source": slices or source,
+        "zone": arguments.zone,
+        "include_self": not arguments.exclude_self,
+        "resolver": None if slices or source == "api" else arguments.resolver,
+        "clock": arguments.clock,
+    }
+    asked |= others
+    return peers(arguments.service, **asked)
 
 
-def has_namespace(arguments: Arguments, surroundings: Surroundings) -> bool:
+def refreshed(peers: Peers) -> tuple[Snapshot, DiscoveryError | None]:
+    """What is known after one lookup, and the error if there is one, raised or not."""
+    try:
+        snapshot = peers.refresh()
+    except DiscoveryError as error:
+        return peers.snapshot, error
+    return snapshot, snapshot.error
+
+
+def has_namespace(arguments: Arguments) -> bool:
     """Whether anything says the namespace; raises `ConfigurationError` for what is no name."""
     if arguments.namespace or "." in arguments.service.removesuffix("."):
         return True
+    surroundings = arguments.resolver.surroundings()
     # The name comes first: what is no name needs no namespace.
     ServiceName.parse(arguments.service, namespace="default", surroundings=surroundings)
     return bool(surroundings.namespace)

@@ -3,14 +3,14 @@
 from .._dns.message import Answer, Type
 from .._dns.names import PROTOCOLS
 from .._dns.naming import reverse_name
-from .._endpoint import Endpoint, State
-from .._errors import NoSuchPort
-from ._finding import Finding, Observations, Unseen, fail, is_usable, ok, warn
+from .._dns.wanted import family_of
+from .._endpoint import State
+from .._errors import ConfigurationError, NoSuchPort
+from ._finding import ADDRESSES, LOGS, Finding, Observations, Unseen, fail, is_usable, ok, warn
 from ._messages import by_options
-from ._options import FAILED, NO_SUCH_PORT, NONE, NOT_HEADLESS
+from ._options import FAILED, NO_SUCH_PORT, NONE, NOT_HEADLESS, USAGE
 from ._show import counted, listed
 
-_ADDRESSES = (Type.A, Type.AAAA)
 _QUESTIONS = 3
 """SRV, A and AAAA."""
 _PODS = 2
@@ -20,8 +20,8 @@ _PODS = 2
 def _service_answers(seen: Observations) -> list[Answer]:
     """The answers about the Service itself, without refusals and failures."""
     name = str(seen.wanted.service)
-    answers = (seen.answer(name, rdtype) for rdtype in (Type.SRV, *_ADDRESSES))
-    return [answer for answer in answers if answer is not None and is_usable(answer)]
+    answers = (seen.answer(name, rdtype) for rdtype in (Type.SRV, *ADDRESSES))
+    return [answer for answer in answers if answer and is_usable(answer)]
 
 
 def headless(seen: Observations) -> Finding:
@@ -87,12 +87,15 @@ def pods(seen: Observations) -> Finding:
     seen.expect_served()
     if isinstance(seen.error, NoSuchPort):
         return warn("there are some, none with that port", "See the line 'port'.")
+    if isinstance(seen.error, ConfigurationError):
+        hint = by_options(seen.error.hint or "")
+        return fail(USAGE, by_options(str(seen.error)), "No lookup can be made.", hint)
     if seen.snapshot.state is not State.EMPTY:
         return fail(
             FAILED,
             f"the lookup failed: {by_options(str(seen.error))}",
             "Nothing is known about the pods, which does not mean that there are none.",
-            "  kubectl logs -n kube-system -l k8s-app=kube-dns",
+            LOGS,
         )
     nxdomain = any(answer.no_such_name for answer in _service_answers(seen))
     return fail(
@@ -136,7 +139,7 @@ def port(seen: Observations) -> Finding:
         return warn(
             said,
             "The Service has several ports, so endpoints have none.",
-            f"Say which, by its name:\n  headless-discovery doctor {seen.asked} --port <name>",
+            f"Say which, by its name:\n{seen.doctor('--port <name>')}",
         )
     return ok(said)
 
@@ -168,8 +171,7 @@ def _named_port(seen: Observations, said: str) -> Finding:
             NO_SUCH_PORT,
             f"no {wanted.port} over {wanted.protocol.upper()}, but over {others[0].upper()}",
             "The port is published under another protocol.",
-            f"Ask for that:\n  headless-discovery doctor {seen.asked} --port {wanted.port} "
-            f"--protocol {others[0]}",
+            "Ask for that:\n" + seen.doctor(f"--port {wanted.port} --protocol {others[0]}"),
         )
     return fail(
         NO_SUCH_PORT,
@@ -186,12 +188,10 @@ def agree(seen: Observations) -> Finding:
     """Both list the same pods, each from a cache entry of its own; or SRV is not available."""
     name = str(seen.wanted.service)
     services = seen.answer(name, Type.SRV)
-    addresses = [answer for rdtype in _ADDRESSES if (answer := seen.answer(name, rdtype))]
-    if any(answer.addresses for answer in addresses) and (
-        services is None or services.rcode not in ("NOERROR", "NXDOMAIN")
-    ):
+    addresses = [answer for rdtype in ADDRESSES if (answer := seen.answer(name, rdtype))]
+    if any(answer.addresses for answer in addresses) and not is_usable(services):
         return _without_srv(seen, services)
-    if services is None or len(addresses) < len(_ADDRESSES):
+    if services is None or len(addresses) < len(ADDRESSES):
         raise seen.no_answer(seen.probe(name, Type.SRV))
     seen.expect_headless()
     by_address = {address for answer in addresses for address in answer.addresses}
@@ -223,92 +223,72 @@ def _without_srv(seen: Observations, services: Answer | None) -> Finding:
             said,
             "The name server, or a proxy before it, refuses SRV records, and only they have the "
             "number of a named port.",
-            "Give the number:\n"
-            f"  headless-discovery doctor {seen.asked} --records address --port <number>",
+            f"Give the number:\n{seen.doctor('--records address --port <number>')}",
         )
     return warn(
         said,
         "The name server, or a proxy before it, refuses SRV records. Pods are found by A and "
         "AAAA, and named by PTR records.",
-        f"Do without SRV:\n  headless-discovery doctor {seen.asked} --records address",
+        f"Do without SRV:\n{seen.doctor('--records address')}",
     )
 
 
 def names(seen: Observations) -> Finding:
     """Each pod's name has its address, and the address has that name."""
-    endpoints = [e for e in seen.snapshot.endpoints if reverse_key(e) in seen.probes]
-    if not endpoints:
+    back = {e: (reverse_name(e.address), Type.PTR) for e in seen.snapshot.endpoints}
+    checked = [endpoint for endpoint, key in back.items() if key in seen.probes]
+    if not checked:
         raise Unseen("no pod was found")
-    forward = [e for e in endpoints if not _resolves(seen, e)]
-    if forward:
-        others = f" (and {counted(len(forward) - 1, 'more pod')})" if len(forward) > 1 else ""
+    lost = [one for one in checked if one.address not in _addresses_of(seen, one.name)]
+    if lost:
+        others = f" (and {counted(len(lost) - 1, 'more pod')})" if len(lost) > 1 else ""
         return fail(
             FAILED,
-            f"{forward[0].name} does not resolve to {forward[0].address}{others}",
+            f"{lost[0].name} does not resolve to {lost[0].address}{others}",
             "The pod left just now, or caches contradict one another; both end in some seconds.",
-            "Run this again; if it stays:\n  kubectl logs -n kube-system -l k8s-app=kube-dns",
+            f"Run this again; if it stays:\n{LOGS}",
         )
-    back = [e for e in endpoints if not _points_back(seen, e)]
-    if back:
+    nameless = [
+        one.address
+        for one in checked
+        if (answer := seen.answer(*back[one])) is None or one.name not in answer.pointers
+    ]
+    if nameless:
         return warn(
-            f"PTR of {listed(e.address for e in back)} does not name the pod",
+            f"PTR of {listed(nameless)} does not name the pod",
             "Needed where SRV does not serve: without ports, or with too many pods. Some name "
             "servers forward reverse zones, and CoreDNS 1.11.4 to 1.12.0 lacked such records.",
         )
-    total = len(seen.snapshot.endpoints)
-    return ok(f"{len(endpoints)} of {counted(total, 'pod')} checked, all both ways")
+    return ok(f"{len(checked)} of {counted(len(back), 'pod')} checked, all both ways")
 
 
-def reverse_key(endpoint: Endpoint) -> tuple[str, Type]:
-    """Where the probe of its address is."""
-    return reverse_name(endpoint.address), Type.PTR
-
-
-def _address_type(endpoint: Endpoint) -> Type:
-    return Type.AAAA if ":" in endpoint.address else Type.A
-
-
-def _resolves(seen: Observations, endpoint: Endpoint) -> bool:
-    answer = seen.answer(endpoint.name, _address_type(endpoint))
-    return answer is not None and endpoint.address in answer.addresses
-
-
-def _points_back(seen: Observations, endpoint: Endpoint) -> bool:
-    answer = seen.answer(*reverse_key(endpoint))
-    return answer is not None and endpoint.name in answer.pointers
+def _addresses_of(seen: Observations, name: str) -> set[str]:
+    """What a pod's name has, in the family that its endpoints are used by."""
+    family = next(family_of(e.address) for e in seen.snapshot.endpoints if e.name == name)
+    answer = seen.answer(name, family)
+    return set(answer.addresses if answer else ())
 
 
 def distinct(seen: Observations) -> Finding:
     """Whether a name stands for one pod."""
-    endpoints = seen.endpoints
-    shared = {
-        name: addresses
-        for name in {endpoint.name for endpoint in endpoints}
-        if len(addresses := _addresses_of(seen, name)) > 1
-    }
+    by_name: dict[str, set[str]] = {}
+    for one in seen.endpoints:
+        found = by_name.setdefault(one.name, _addresses_of(seen, one.name))
+        found.add(one.address)
+    shared = {name: addresses for name, addresses in by_name.items() if len(addresses) > 1}
     if not shared:
-        probes = [seen.probes.get((one.name, _address_type(one))) for one in endpoints]
+        probes = [seen.probes.get((e.name, family_of(e.address))) for e in seen.endpoints]
         asked = [probe for probe in probes if probe is not None]
         if silent := [probe for probe in asked if probe.answer is None]:
             raise seen.no_answer(silent[0])
-        total = counted(len(endpoints), "pod")
+        total = counted(len(seen.endpoints), "pod")
         return ok(f"{len(asked)} of {total} checked, each with a name of its own")
-    said = (f"{name} has {listed(shared[name])}" for name in sorted(shared))
     return warn(
-        listed(said),
+        listed(f"{name} has {listed(shared[name])}" for name in sorted(shared)),
         "Pods share one host name: a Deployment with 'hostname' in its template, or hand-made "
         "EndpointSlices. Once answers confirm it for 30 s, each address counts as a pod.",
         "Leave 'hostname' out of the template, or run the pods as a StatefulSet.",
     )
-
-
-def _addresses_of(seen: Observations, name: str) -> set[str]:
-    """The addresses of one name, in the family that its endpoints are used by."""
-    same = [endpoint for endpoint in seen.snapshot.endpoints if endpoint.name == name]
-    rdtype = _address_type(same[0])
-    found = {endpoint.address for endpoint in same}
-    answer = seen.answer(name, rdtype)
-    return found | set(answer.addresses if answer else ())
 
 
 def own(seen: Observations) -> Finding:

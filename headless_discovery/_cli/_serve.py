@@ -5,24 +5,22 @@ import ipaddress
 import re
 import sys
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TextIO
+
+import attrs
 
 from .._dns.resolver import NAMESERVER_VARIABLE
 from .._errors import ConfigurationError
-from .._time.clock import Clock
 from ..testing import FakeCluster
 from ..testing._manifests import to_apply
 from ..testing._model import Model, Service, SliceEndpoint
 from ..testing._server import NameServer
 from ._messages import note
-from ._options import FOUND, USAGE, Arguments
-from ._show import fitted, width_of
+from ._options import USAGE, Arguments
+from ._show import counted, fitted, width_of
 
-STDIN = "-"
-PORT = 10053
-"""Not 5353, which is that of mDNS on most laptops."""
+_STDIN = "-"
 _LOOK_AGAIN = 0.5
 """Seconds: how soon a changed file is noticed."""
 _SHOWN = 8
@@ -31,28 +29,21 @@ _LAST_PORT = 65535
 _LISTEN = re.compile(r"(?:(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]*)):)?(?P<port>[0-9]{1,5})")
 
 
-def run(arguments: Arguments, out: TextIO) -> int:
+def run(arguments: Arguments) -> int:
     """Serves until it is interrupted."""
-    return serve(arguments, out, lambda: Clock().sleep(_LOOK_AGAIN))
-
-
-def serve(arguments: Arguments, out: TextIO, pause: Callable[[], object]) -> int:
-    """``pause`` returns when the files must be read again."""
     try:
-        host, port = listening_at(arguments.listen, allow_remote=arguments.allow_remote)
-        served = Served(arguments)
+        host, port = _listening_at(arguments)
+        served = _Served(arguments)
         with NameServer(served, host, port, allow_remote=arguments.allow_remote) as server:
-            print(f"export {NAMESERVER_VARIABLE}={server.nameserver}", file=out)
-            for line in served.exports():
-                print(line, file=out)
-            out.flush()
+            exports = [f"{NAMESERVER_VARIABLE}={server.nameserver}", *served.exports()]
+            print("\n".join(f"export {one}" for one in exports), file=arguments.out, flush=True)
             note("it serves until Ctrl-C ends it:")
             served.say()
             while True:
-                pause()
+                arguments.clock.sleep(_LOOK_AGAIN)
                 served.look_again()
-    except KeyboardInterrupt:
-        return FOUND
+    except BrokenPipeError:  # `main` knows what that means
+        raise
     except OSError as error:
         note(_why_not(error, arguments.listen))
     except ValueError as error:
@@ -60,8 +51,9 @@ def serve(arguments: Arguments, out: TextIO, pause: Callable[[], object]) -> int
     return USAGE
 
 
-def listening_at(text: str, *, allow_remote: bool) -> tuple[str, int]:
+def _listening_at(arguments: Arguments) -> tuple[str, int]:
     """A host and a port; port 0 is one that is free. Raises `ConfigurationError`."""
+    text = arguments.listen
     match = _LISTEN.fullmatch(text)
     if match is not None and int(match["port"]) > _LAST_PORT:
         match = None
@@ -70,9 +62,9 @@ def listening_at(text: str, *, allow_remote: bool) -> tuple[str, int]:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:
         raise ConfigurationError(
-            f"--listen {text}: give an address and a port, such as 127.0.0.1:{PORT} or [::1]:{PORT}"
+            f"--listen {text}: give an address and a port, such as 127.0.0.1:10053 or [::1]:10053"
         ) from None
-    if not address.is_loopback and not allow_remote:
+    if not address.is_loopback and not arguments.allow_remote:
         raise ConfigurationError(
             f"--listen {text}: other hosts could reach it there; give --allow-remote if they must"
         )
@@ -91,7 +83,7 @@ def _why_not(error: OSError, listen: str) -> str:
     return f"{listen}: {error}"
 
 
-class Served:
+class _Served:
     """The objects of the manifests, read again when one of the files changes.
 
     If a file cannot be used any more, its last usable content is still served.
@@ -99,11 +91,13 @@ class Served:
 
     def __init__(self, arguments: Arguments) -> None:
         self._arguments = arguments
-        self._stdin = sys.stdin.read() if STDIN in arguments.manifests else ""
+        self._stdin = sys.stdin.read() if _STDIN in arguments.manifests else ""
         self._texts = self._read()
         self._left_out: list[str] = []
         self._readable = set(arguments.manifests)  # what a folder has beside them may be anything
         self._error = ""  # printed, and not printed again at every check
+        self._said: Mapping[str, _Of] = {}
+        self._told: set[str] = set()
         self._cluster = self._made(None)
 
     def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
@@ -127,35 +121,42 @@ class Served:
             note("a manifest changed:")
             self.say()
 
-    def exports(self) -> list[str]:
+    def exports(self) -> Iterator[str]:
         """The address of a process that plays the first pod."""
         model = self._cluster._model
         services = [service for service in model.services.values() if service.headless]
         found = [(service, one) for service in services for one in _ready(model, service)]
-        if not found:
-            return [f"export POD_NAMESPACE={services[0].namespace}"] if services else []
-        service, endpoint = found[0]
-        return [f"export POD_NAMESPACE={service.namespace}", f"export POD_IP={endpoint.address}"]
+        for service in [service for service, _ in found] or services:
+            yield f"POD_NAMESPACE={service.namespace}"
+            break
+        yield from (f"POD_IP={one.address}" for _, one in found[:1])
 
     def say(self) -> None:
-        """For people: what there is, and what there is not."""
-        model = self._cluster._model
-        for line in report(model):
-            _say(line)
-        self._say_left_out()
+        """For people: what there is, and what there is not; of this, what was not said yet."""
+        model, before = self._cluster._model, self._said
+        self._said = _report(model)
+        width = min(max(map(len, self._said), default=0), 48)
+        lines = [] if self._said else ["no Service: nothing can be found here yet"]
+        for name, of in self._said.items():
+            lines += (f"{name:{width}}  {of.about}" if line is None else f"  {line}"
+                      for line in of.lines(before.get(name)))  # fmt: skip
+        lines += [f"{name}  is gone" for name in before if name not in self._said]
+        others = [f"left out: {line}" for line in self._left_out]
         if model.networks.used and self._arguments.pod_network is None:
-            _say(
+            others.append(
                 "nothing here can listen at the pods' addresses: --pod-network 127.0.1.0/24 gives "
                 "them others"
             )
-        sys.stderr.flush()
+        lines += [line for line in others if line not in self._told]
+        self._told = set(others)
+        _say(lines or ["the endpoints are the same"])
 
     def _read(self) -> dict[str, str]:
         return {path: self._text(path) for path in self._paths()}
 
     def _paths(self) -> Iterator[str]:
         for path in self._arguments.manifests:
-            if path != STDIN and Path(path).is_dir():
+            if path != _STDIN and Path(path).is_dir():
                 files = sorted(Path(path).iterdir())
                 yield from (
                     str(one)
@@ -166,7 +167,7 @@ class Served:
                 yield path
 
     def _text(self, path: str) -> str:
-        if path == STDIN:
+        if path == _STDIN:
             return self._stdin
         try:
             data = Path(path).read_bytes()
@@ -177,8 +178,8 @@ class Served:
             raise ConfigurationError(f"{path} cannot be read: {why}") from error
 
     def _made(self, before: Model | None) -> FakeCluster:
-        cluster = FakeCluster(self._arguments.cluster_domain or "cluster.local",
-                              ttl=self._arguments.ttl)  # fmt: skip
+        domain = self._arguments.cluster_domain or "cluster.local"
+        cluster = FakeCluster(domain, ttl=self._arguments.ttl)
         model = cluster._model
         if self._arguments.pod_network is not None:
             network = self._arguments.pod_network
@@ -188,50 +189,68 @@ class Served:
             model.leases = {key: pod.addresses for key, pod in before.pods.items()}
         effects, left_out = [], []
         for path, text in self._texts.items():
-            file = "stdin" if path == STDIN else path
+            file = "stdin" if path == _STDIN else path
             try:
                 reading = to_apply(text, lenient=True)
             except ValueError as error:
                 if path in self._readable:
                     raise ConfigurationError(f"{file}: {error}") from error
-                left_out.append((file, str(error)))
+                left_out.append(f"{file}, {error}")
                 continue
             self._readable.add(path)
             effects += [(file, effect) for effect in reading.effects]
-            left_out += [(file, line) for line in reading.left_out]
+            left_out += [f"{file}, {line}" for line in reading.left_out]
         for file, effect in sorted(effects, key=lambda one: one[1].rank):
             try:
                 effect(model)
             except ValueError as error:
-                left_out.append((file, str(error)))
-        self._left_out = [f"{file}, {line}" for file, line in left_out]
+                left_out.append(f"{file}, {error}")
         if left_out and self._arguments.strict:
-            self._say_left_out()
+            _say(f"left out: {line}" for line in left_out)
             raise ConfigurationError("with --strict nothing is left out")
+        self._left_out = left_out
         return cluster
 
-    def _say_left_out(self) -> None:
-        for line in self._left_out:
-            _say(f"left out: {line}")
+
+@attrs.frozen
+class _Of:
+    """What there is to say of a Service."""
+
+    about: str
+    endpoints: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def lines(self, before: "_Of | None") -> Iterator[str | None]:
+        """``None`` stands for the first line; those of before are left out."""
+        if self == before:
+            return
+        yield None
+        shown = self.endpoints
+        if before is not None:
+            come, gone = set(self.endpoints), set(before.endpoints)
+            shown = (
+                *(f"- {one}" for one in before.endpoints if one not in come),
+                *(f"+ {one}" for one in self.endpoints if one not in gone),
+            )
+        yield from shown[:_SHOWN]
+        if len(shown) > _SHOWN:
+            yield f"and {len(shown) - _SHOWN:,} more"
+        yield from self.notes
 
 
-def report(model: Model) -> Iterator[str]:
+def _report(model: Model) -> dict[str, _Of]:
     """Each Service, how many endpoints it has, and which; or why it has none."""
-    if not model.services:
-        yield "no Service: nothing can be found here yet"
-    width = max((len(f"{one.name}.{one.namespace}") for one in model.services.values()), default=0)
+    found = {}
     for service in model.services.values():
-        found = _ready(model, service)
-        yield f"{f'{service.name}.{service.namespace}':{min(width, 48)}}  " + (
-            _counted(len({one.pod or one.address for one in found}), "endpoint")
-            if found and service.headless
-            else _why_none(model, service, len(found))
+        ready = _ready(model, service)
+        found[f"{service.name}.{service.namespace}"] = _Of(
+            counted(len({one.pod or one.address for one in ready}), "endpoint")
+            if ready and service.headless
+            else _why_none(model, service, len(ready)),
+            tuple(f"{one.pod or '-'}  {one.address}" for one in ready if service.headless),
+            tuple(_unresolved(model, service)),
         )
-        if service.headless:
-            yield from (f"  {one.pod or '-'}  {one.address}" for one in found[:_SHOWN])
-            if len(found) > _SHOWN:
-                yield f"  and {len(found) - _SHOWN:,} more"
-        yield from (f"  {line}" for line in _unresolved(model, service))
+    return found
 
 
 def _ready(model: Model, service: Service) -> list[SliceEndpoint]:
@@ -243,16 +262,16 @@ def _why_none(model: Model, service: Service, ready: int) -> str:
         return f"not headless: an alias of {service.external_name}"
     if service.cluster_ips:
         addresses = ", ".join(service.cluster_ips)
-        return f"not headless: its cluster IP is {addresses} ({_counted(ready, 'endpoint')})"
+        return f"not headless: its cluster IP is {addresses} ({counted(ready, 'endpoint')})"
     pods = list(model.selected(service))
     published = sum(len(one.endpoints) for one in model.slices(service.key))
     if published:
-        return f"no endpoint: none of {_counted(published, 'address', 'es')} is ready"
+        return f"no endpoint: none of {counted(published, 'address')} is ready"
     if pods and not any(pod.belongs for pod in pods):
-        return f"no endpoint: {_counted(len(pods), 'pod')}, finished or without an address"
+        return f"no endpoint: {counted(len(pods), 'pod')}, finished or without an address"
     if pods:
         families = " or ".join(f"IPv{family}" for family in service.families)
-        return f"no endpoint: {_counted(len(pods), 'pod')} without an {families} address"
+        return f"no endpoint: {counted(len(pods), 'pod')} without an {families} address"
     if not service.selector:
         return "no endpoint: it has no selector, and there is no EndpointSlice of it"
     selector = ",".join(f"{key}={value}" for key, value in service.selector.items())
@@ -275,14 +294,13 @@ def _unresolved(model: Model, service: Service) -> Iterator[str]:
             )
 
 
-def _say(line: str) -> None:
-    print("\n".join(fitted(_printable(line), width_of(sys.stderr), "  ", "    ")), file=sys.stderr)
+def _say(lines: Iterable[str]) -> None:
+    width = width_of(sys.stderr)
+    for line in lines:
+        shown = fitted(_printable(line), width, "  ", "    ")
+        print("\n".join(shown), file=sys.stderr, flush=True)
 
 
 def _printable(text: str) -> str:
     """No control character of a manifest reaches a terminal."""
     return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
-
-
-def _counted(number: int, what: str, plural: str = "s") -> str:
-    return f"{number:,} {what}{'' if number == 1 else plural}"

@@ -1,6 +1,6 @@
-"""Values as text and as JSON. It knows no terminal and does no I/O."""
+"""Values as text and as JSON, and what a stream can show of them."""
 
-import datetime
+import json
 import os
 import re
 import shutil
@@ -78,7 +78,12 @@ def width_of(stream: TextIO) -> int | None:
 
 def can_redraw(stream: TextIO) -> bool:
     """Whether it is a terminal that knows more than lines of text."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb", "unknown")
+
+
+def print_json(found: object, out: TextIO) -> None:
+    """One object, for programs and for readers."""
+    print(json.dumps(found, indent=2), file=out)
 
 
 def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
@@ -96,9 +101,9 @@ def endpoint_json(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 endpoint``, ``2 endpoints``, ``3 addresses``."""
+    """``1 endpoint``, ``2 endpoints``, ``3 addresses``, ``1,000 pods``."""
     plural = "es" if noun.endswith("s") else "s"
-    return f"{number} {noun}{'' if number == 1 else plural}"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def listed(texts: Iterable[str]) -> str:
@@ -122,25 +127,25 @@ def lines_of(change: Change) -> Iterator[str]:
         yield f"~ {new.hostname}  {old} -> {new}"
 
 
+def counts_text(snapshot: Snapshot) -> str:
+    """``live, 3 endpoints, 1 departing``."""
+    departing = f", {len(snapshot.departing):,} departing" if snapshot.departing else ""
+    return f"{snapshot.state}, {counted(len(snapshot.endpoints), 'endpoint')}{departing}"
+
+
 def state_text(snapshot: Snapshot) -> str:
-    """``live, 3 endpoints``, with the reason if it is anything else."""
-    text = f"{snapshot.state}, {counted(len(snapshot.endpoints), 'endpoint')}"
-    return f"{text}: {snapshot.reason}" if snapshot.reason else text
-
-
-MIDNIGHT = datetime.datetime(2026, 1, 1)
+    """The same, with the reason if the state is anything but live."""
+    reason = f": {snapshot.reason}" if snapshot.reason else ""
+    return counts_text(snapshot) + reason
 
 
 @attrs.frozen
 class Moment:
-    """One second of the tour."""
+    """A change, or a moment without one."""
 
-    elapsed: int
-    title: str
+    at: str
+    """When, for people."""
     change: Change
     peers: Peers
-
-    @property
-    def at(self) -> datetime.datetime:
-        """On the cluster's clock."""
-        return MIDNIGHT + datetime.timedelta(seconds=self.elapsed)
+    title: str = ""
+    """What happens, where that is known."""

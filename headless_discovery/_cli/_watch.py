@@ -13,71 +13,66 @@ from .._peers import Peers
 from .._store.steps import Wait
 from ._messages import complain
 from ._options import FOUND, USAGE, Arguments, peers_of
-from ._show import endpoint_json, lines_of, news, state_text
-
-WallClock = Callable[[], datetime.datetime]
-Writer = Callable[[Peers, Iterable[Change], TextIO, WallClock], None]
+from ._show import (
+    Moment,
+    can_redraw,
+    counts_text,
+    endpoint_json,
+    lines_of,
+    news,
+    state_text,
+)
 
 _TICK = 0.25
 """Seconds between two updates of the countdown of the live view."""
 
 
-def run(arguments: Arguments, out: TextIO) -> int:
+def run(arguments: Arguments) -> int:
     """Watches until it is interrupted."""
     try:
         peers = peers_of(arguments)
     except ConfigurationError as error:
         complain(arguments, error)
         return USAGE
-    write, tick = writer_for(arguments, out)
-    with peers, contextlib.suppress(KeyboardInterrupt):  # which is the way to end it
-        write(peers, follow(peers, tick), out, _wall_clock)
-    return FOUND
+    out = arguments.out
+    with peers:
+        if arguments.json or not (arguments.plain or out.isatty()):
+            for change in _follow(peers, math.inf):  # pragma: no branch - an interrupt ends it
+                print(json.dumps(_as_json(str(peers._store), change)), file=out, flush=True)
+        draw = drawing(arguments)
+        moments = (
+            Moment(f"{datetime.datetime.now():%H:%M:%S}", change, peers)
+            for change in _follow(peers, math.inf if draw is None else _TICK)
+        )
+        if draw is None:
+            print_lines(moments, out, reasons=True)
+        else:
+            draw(moments, out, lambda: f"{peers._store}: {state_text(peers.snapshot)}")
+    return FOUND  # pragma: no cover - an interrupt ends it, see `main`
 
 
-def writer_for(arguments: Arguments, out: TextIO) -> tuple[Writer, float]:
-    """How to show it, by the options and the terminal; and the seconds between updates."""
-    if arguments.json or not (arguments.plain or out.isatty()):
-        return write_json, math.inf
-    if not arguments.plain:
-        with contextlib.suppress(ImportError):  # rich is an extra
-            from ._live import can_draw, show  # noqa: PLC0415 - which needs it
+def _follow(peers: Peers, tick: float) -> Iterator[Change]:
+    """Each difference, of state too, without end; an empty one each ``tick`` seconds without any.
 
-            if can_draw(out):
-                return show, _TICK
-    return write_text, math.inf
-
-
-def follow(peers: Peers, tick: float = math.inf) -> Iterator[Change]:
-    """Each difference, of state too; and an empty one each ``tick`` seconds without any.
-
-    It ends when the `Peers`, which is refreshed in the background, is closed.
+    The `Peers` is refreshed in the background.
     """
     store, seen = peers._store, Snapshot()
 
     def is_news() -> bool:
-        return store.closed or news(store.snapshot) != news(seen)
+        return news(store.snapshot) != news(seen)
 
     while True:
         peers._flights.do(Wait(is_news, store.clock.now() + tick))
-        if store.closed:
-            return
         change = difference(seen.endpoints, store.snapshot)
         seen = change.snapshot
         yield change
 
 
-def write_json(peers: Peers, changes: Iterable[Change], out: TextIO, wall_clock: WallClock) -> None:
-    """One line for each change, as docs/schemas/watch.json describes it."""
-    for change in changes:
-        print(json.dumps(as_json(str(peers._store), change, wall_clock())), file=out, flush=True)
-
-
-def as_json(service: str, change: Change, at: datetime.datetime) -> dict[str, Any]:
-    """One line."""
+def _as_json(service: str, change: Change) -> dict[str, Any]:
+    """One line, as docs/schemas/watch.json describes it."""
     snapshot = change.snapshot
     return {
-        "at": at.isoformat(timespec="milliseconds"),
+        "at": datetime.datetime.now().astimezone().isoformat(timespec="milliseconds"),
         "service": service,
         "state": str(snapshot.state),
         "reason": snapshot.reason,
@@ -92,24 +87,32 @@ def as_json(service: str, change: Change, at: datetime.datetime) -> dict[str, An
     }
 
 
-def write_text(
-    peers: Peers,  # noqa: ARG001 - the writers are called alike
-    changes: Iterable[Change],
-    out: TextIO,
-    wall_clock: WallClock,
-) -> None:
-    """Lines of text, for a terminal without rich."""
-    before: tuple[object, ...] = ()
-    for change in changes:
-        snapshot, at = change.snapshot, f"{wall_clock():%H:%M:%S}"
-        state = (snapshot.state, type(snapshot.error), len(snapshot.endpoints))
-        for line in lines_of(change):
-            print(f"{at}  {line}", file=out)
+def print_lines(moments: Iterable[Moment], out: TextIO, *, reasons: bool) -> None:
+    """What happens, in lines of text."""
+    title, before = "", ""
+    for moment in moments:
+        snapshot = moment.change.snapshot
+        lines = [f"{moment.at}  {line}" for line in lines_of(moment.change)]
+        if moment.title != title:
+            title = moment.title
+            lines.insert(0, f"\n{title}")
+        state = f"{counts_text(snapshot)} {type(snapshot.error)}"
         if state != before:
-            print(f"{at}  {state_text(snapshot)}", file=out)
             before = state
-        out.flush()
+            lines.append(f"{moment.at}  {(state_text if reasons else counts_text)(snapshot)}")
+        if lines:
+            print("\n".join(lines), file=out, flush=True)
 
 
-def _wall_clock() -> datetime.datetime:
-    return datetime.datetime.now().astimezone()
+Draw = Callable[[Iterable[Moment], TextIO, Callable[[], str]], None]
+"""Shows moments on a terminal; the last argument says what stays there at the end."""
+
+
+def drawing(arguments: Arguments) -> Draw | None:
+    """How to draw; ``None``: it is not wanted, or the terminal cannot, or rich is not there."""
+    if not arguments.plain and can_redraw(arguments.out):
+        with contextlib.suppress(ImportError):  # rich is an extra
+            from ._live import draw  # noqa: PLC0415 - which needs it
+
+            return draw
+    return None

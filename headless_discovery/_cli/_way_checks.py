@@ -7,13 +7,12 @@ from .. import Policy
 from .._dns.message import Answer, Type
 from .._endpoint import Endpoint, Snapshot
 from .._errors import ConfigurationError, IncompleteAnswer
-from ._finding import Finding, Observations, Unseen, fail, is_usable, ok, warn
+from ._finding import ADDRESSES, COREFILE, Finding, Observations, Unseen, fail, is_usable, ok, warn
 from ._messages import by_options
 from ._options import FAILED, USAGE
 from ._show import counted
 
-_ADDRESSES = (Type.A, Type.AAAA)
-LARGEST = 65535
+_LARGEST = 65535
 """Bytes of a DNS message over TCP."""
 _LARGE_TTL = 30
 
@@ -22,7 +21,7 @@ def sizes(seen: Observations) -> Finding:
     """What fits over UDP, what needs TCP, and how far it is to the limit."""
     count = len(seen.snapshot.endpoints)
     # Of a Service without ports, the addresses.
-    keys = [(seen.wanted.name, Type.SRV), *((str(seen.wanted.service), t) for t in _ADDRESSES)]
+    keys = [(seen.wanted.name, Type.SRV), *((str(seen.wanted.service), t) for t in ADDRESSES)]
     key = next((key for key in keys if (a := seen.answer(*key)) and not a.negative), keys[0])
     first, whole = seen.probes.get(key), seen.over_tcp.get(key)
     largest = seen.probes.get(keys[0])
@@ -40,8 +39,7 @@ def sizes(seen: Observations) -> Finding:
             FAILED,
             f"{name} is truncated over UDP; TCP: {whole and whole.reason}",
             "The pods do not fit over UDP, and TCP does not get through.",
-            "Allow TCP port 53 to the name server, in NetworkPolicies too:\n"
-            + seen.kubectl("get", "networkpolicies"),
+            "Allow TCP port 53 to the name server, in NetworkPolicies too:\n" + seen.policies,
         )
     split = "Split the Service before it outgrows DNS, or list its EndpointSlices through the API."
     if whole.answer.truncated:
@@ -58,9 +56,9 @@ def sizes(seen: Observations) -> Finding:
             "Names are then learnt by PTR, once for each address. About 4,000 addresses fit.",
             split,
         )
-    limit = LARGEST * max(count, 1) // whole.size
+    limit = _LARGEST * max(count, 1) // whole.size
     said = f"{name}: {whole.size} bytes for {counted(count, 'pod')}, over TCP; about {limit} fit"
-    if 2 * whole.size < LARGEST:
+    if 2 * whole.size < _LARGEST:
         return ok(said)
     return warn(said, "More than half of what DNS can carry.", split)
 
@@ -70,7 +68,7 @@ def caches(seen: Observations) -> Finding:
     name = str(seen.wanted.service)
     first, later = seen.probes.get((name, Type.A)), seen.later
     if first is None or first.answer is None or later is None or later.answer is None:
-        raise seen.no_answer(first)
+        raise seen.no_answer(later if first and first.answer else first)
     before, after = first.answer, later.answer
     if not is_usable(before) or seen.is_foreign:
         raise Unseen(f"{first.server} answers {before.rcode}")
@@ -91,7 +89,7 @@ def caches(seen: Observations) -> Finding:
             f"s are left now), and by this library up to {longest:.0f} s later. A pod that asks "
             f"before it is published leaves a negative answer that hides it for as long.",
             "To see pods sooner, shorten the cache of the cluster's zone in the Corefile:\n"
-            "  kubectl get configmap -n kube-system coredns -o yaml",
+            + COREFILE,
         )
     if before.ttl > _LARGE_TTL:
         return warn(
@@ -146,7 +144,7 @@ def connections(seen: Observations) -> Finding:
         + "\n"
         + seen.kubectl("logs", _pod_of(failed[0].endpoint))
         + "\n"
-        + seen.kubectl("get", "networkpolicies"),
+        + seen.policies,
     )
 
 
@@ -160,18 +158,12 @@ def rights(seen: Observations) -> Finding:
     """Whether EndpointSlices can be read, and say what DNS says."""
     snapshot, error = seen.by_slices or (Snapshot(), None)
     if error is not None:
-        service = seen.wanted.service
-        fallback = (
-            "The Role that it takes, and who has it:\n"
-            f"  kubectl auth can-i list endpointslices -n {service.namespace} "
-            "--as system:serviceaccount:<namespace>:<account>"
-        )
         return fail(
             USAGE if isinstance(error, ConfigurationError) else FAILED,
             by_options(str(error)),
             "EndpointSlices cannot be read from here: --source api does not work, and "
             "auto uses DNS.",
-            by_options(error.hint or fallback),
+            by_options(error.hint or ""),
         )
     by_slices = {endpoint.identity for endpoint in snapshot.endpoints}
     by_dns = {endpoint.identity for endpoint in seen.snapshot.endpoints}

@@ -4,6 +4,7 @@ What to send, the next server and the meaning of a reply: see `exchange` and `lo
 sockets are in `sockets` and its twin `aio_sockets`.
 """
 
+import contextlib
 import ipaddress
 import math
 import os
@@ -15,7 +16,7 @@ from typing import TypeVar
 from .._errors import ConfigurationError, LookupFailed, check_seconds
 from .._time.clock import Clock
 from . import aio_sockets, sockets
-from .message import Server
+from .message import Server, is_reply
 from .steps import Plan, Steps
 from .surroundings import RESOLV_CONF, ResolvConf, Surroundings, parse_address, read_text
 
@@ -131,6 +132,20 @@ class Resolver:
     def own_hostname(self) -> str:
         """The first label of our host name."""
         return socket.gethostname().partition(".")[0].lower()
+
+    def reply_from_elsewhere(self, server: Server, wire: bytes) -> str | None:
+        """Queries the server over UDP; another address that replied in its place, if one did.
+
+        The sockets of a lookup are connected: they never see such replies.
+        """
+        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as unconnected:
+            unconnected.settimeout(self.timeout)
+            unconnected.sendto(wire, (server.address, server.port))
+            reply, (address, port, *_) = unconnected.recvfrom(65535)
+            if is_reply(wire, reply) and (address, port) != (server.address, server.port):
+                return str(Server(address, port))
+        return None
 
     def run(
         self,

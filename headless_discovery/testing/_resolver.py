@@ -63,6 +63,10 @@ class FakeResolver(Resolver):
         """The pod's."""
         return self._hostname
 
+    def reply_from_elsewhere(self, server: Server, wire: bytes) -> str | None:  # noqa: ARG002
+        """Only the cluster replies."""
+        return None
+
     def run(
         self,
         steps: Steps[_T],

@@ -6,20 +6,32 @@ import sys
 
 import pytest
 
-from headless_discovery._cli import main
-from headless_discovery._cli._demo import tour
-from headless_discovery._cli._live import show_tour
+from headless_discovery import Clock
+from tests.cli.command import Done, Terminal, run
+
+
+class Counting(Clock):
+    """Time that is not waited for."""
+
+    def __init__(self) -> None:
+        self.pauses = 0
+
+    def sleep(self, seconds: float) -> None:
+        """Returns at once."""
+        assert 0 < seconds < 1
+        self.pauses += 1
 
 
 def plain() -> str:
-    out = io.StringIO()
-    assert main(["demo", "--plain"], out=out) == 0
-    return out.getvalue()
+    done = run("demo", "--plain")
+    assert (done.code, done.err) == (0, "")
+    return done.out
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, term: str) -> tuple[Done, Counting]:
+    monkeypatch.setenv("TERM", term)
+    clock = Counting()
+    return run("demo", out=Terminal(), clock=clock), clock
 
 
 def test_the_tour_is_the_same_each_time() -> None:
@@ -60,41 +72,37 @@ def test_a_rolling_update_moves_each_pod_under_its_name() -> None:
 
 
 @pytest.mark.slow
-def test_a_terminal_sees_it_live(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("headless_discovery._cli._demo._SPEED", 10_000)
-    out = Terminal()
-    assert main(["demo"], out=out) == 0
-    assert "Rolling update" in out.getvalue()
-    assert "departing" in out.getvalue()
+def test_a_terminal_sees_it_live_second_by_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, clock = on_a_terminal(monkeypatch, "xterm")
+    assert done.code == 0
+    for seen in ("\x1b[?1049h", "Rolling update", "departing", "last changes", "175 s  Scaled to"):
+        assert seen in done.out
+    assert clock.pauses > 175
+    assert done.out.splitlines()[-1].endswith(
+        "The demo has ended; headless-discovery demo --plain shows it as text."
+    )
 
 
-@pytest.mark.slow
-def test_its_pace_is_that_of_the_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    pauses: list[None] = []
-    moments = list(tour())
-    show_tour(moments, Terminal(), lambda: pauses.append(None))
-    assert len(pauses) == len(moments) == moments[-1].elapsed + 1
-
-
-def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    out = Terminal()
-    assert main(["demo"], out=out) == 0
-    assert out.getvalue() == plain()
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    done, clock = on_a_terminal(monkeypatch, term)
+    assert (done.out, clock.pauses) == (plain(), 0)
 
 
 def test_without_rich_a_terminal_gets_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
-    out = Terminal()
-    assert main(["demo"], out=out) == 0
-    assert out.getvalue() == plain()
+    assert on_a_terminal(monkeypatch, "xterm")[0].out == plain()
 
 
-def test_interrupting_it_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(io.StringIO):
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_interrupting_it_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, kind: type[io.StringIO]
+) -> None:
+    class Interrupted(kind):  # type: ignore[misc,valid-type]  # it is one of the two
         def write(self, text: str) -> int:
-            raise KeyboardInterrupt
+            if "ready" in text:
+                raise KeyboardInterrupt
+            return len(text)
 
-    assert main(["demo"], out=Interrupted()) == 0
+    monkeypatch.setenv("TERM", "xterm")
+    assert run("demo", out=Interrupted(), clock=Counting()).code == 0

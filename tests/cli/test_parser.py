@@ -1,6 +1,5 @@
 """The grammar of the command line: help that teaches, completion, and what importing costs."""
 
-import io
 import os
 import re
 import runpy
@@ -13,38 +12,40 @@ from pathlib import Path
 
 import pytest
 
-from headless_discovery._cli import main, make_parser
+from headless_discovery.__main__ import main, make_parser
+from tests.cli.command import run
 
 pytestmark = pytest.mark.slow
 
 COMMANDS = ["resolve", "watch", "wait", "doctor", "demo", "serve"]
 
 
-def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        main([*arguments, "--help"])
-    assert exit_.value.code == 0
-    return capsys.readouterr().out
+def help_of(*words: str) -> str:
+    done = run(*words, "--help")
+    assert (done.code, done.err) == (0, "")
+    return done.out
+
+
+def completion(shell: str) -> str:
+    done = run("--print-completion", shell)
+    assert (done.code, done.err) == (0, "")
+    return done.out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_begins_with_examples_and_ends_with_exit_codes(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = help_of(capsys, command)
+def test_help_begins_with_examples_and_ends_with_exit_codes(command: str) -> None:
+    text = help_of(command)
     assert text.index("examples:") < text.index("options:") < text.index("exit code")
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    text = help_of(capsys)
+def test_help_names_every_command() -> None:
+    text = help_of()
     assert re.findall(r"^    (\w+)  ", text, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
-def test_every_example_is_one_that_the_parser_takes(
-    command: str | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = help_of(capsys, *([] if command is None else [command]))
+def test_every_example_is_one_that_the_parser_takes(command: str | None) -> None:
+    text = help_of(*([] if command is None else [command]))
     examples = text.partition("examples:\n")[2].partition("\n\n")[0].splitlines()
     assert examples
     for example in examples:
@@ -59,6 +60,7 @@ def test_every_example_is_one_that_the_parser_takes(
 def test_the_package_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("sys.argv", ["headless_discovery", "serve", "not-there.yaml"])
+    monkeypatch.delitem(sys.modules, "headless_discovery.__main__")  # it is run, not imported
     try:
         with pytest.raises(SystemExit) as exit_:
             runpy.run_module("headless_discovery", run_name="__main__", alter_sys=True)
@@ -67,26 +69,20 @@ def test_the_package_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert exit_.value.code == 2
 
 
-def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main([])
-    assert exit_.value.code == 2
-    assert "COMMAND" in capsys.readouterr().err
+def test_a_command_is_needed() -> None:
+    done = run()
+    assert done.code == 2
+    assert "COMMAND" in done.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_printed_for_a_shell(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["--print-completion", shell])
-    assert exit_.value.code == 0
-    assert "doctor" in capsys.readouterr().out
+def test_completion_is_printed_for_a_shell(shell: str) -> None:
+    assert "doctor" in completion(shell)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--print-completion", "bash"])
-    script = capsys.readouterr().out + (
+def test_bash_completes_commands_and_options() -> None:
+    script = completion("bash") + (
         "COMP_WORDS=(headless-discovery wait web --st); COMP_CWORD=3\n"
         "_shtab_headless_discovery; echo completed: ${COMPREPLY[@]}\n"
     )
@@ -107,12 +103,10 @@ def test_bash_completes_commands_and_options(capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_fish_completes_commands_options_choices_and_files(
-    line: str, completed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    line: str, completed: str, tmp_path: Path
 ) -> None:
     (tmp_path / "cluster.yaml").touch()
-    with pytest.raises(SystemExit):
-        main(["--print-completion", "fish"])
-    script = capsys.readouterr().out + f"\ncomplete -C 'headless-discovery {line}'\n"
+    script = completion("fish") + f"\ncomplete -C 'headless-discovery {line}'\n"
     done = subprocess.run(
         ["fish", "--no-config"], input=script, capture_output=True, text=True, check=True,
         cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, timeout=30,
@@ -121,13 +115,9 @@ def test_fish_completes_commands_options_choices_and_files(
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_bash_completes_the_files_of_serve(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bash_completes_the_files_of_serve(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").touch()
-    with pytest.raises(SystemExit):
-        main(["--print-completion", "bash"])
-    script = capsys.readouterr().out + (
+    script = completion("bash") + (
         "COMP_WORDS=(headless-discovery serve clus); COMP_CWORD=2\n"
         "_shtab_headless_discovery; echo completed: ${COMPREPLY[@]}\n"
     )
@@ -137,14 +127,11 @@ def test_bash_completes_the_files_of_serve(
     assert done.stdout.splitlines()[-1] == "completed: cluster.yaml"
 
 
-def test_completion_without_shtab_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_completion_without_shtab_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
-    with pytest.raises(SystemExit) as exit_:
-        main(["--print-completion", "bash"])
-    assert exit_.value.code == 2
-    assert "needs shtab: pip install 'headless_discovery[cli]'" in capsys.readouterr().err
+    done = run("--print-completion", "bash")
+    assert done.code == 2
+    assert "needs shtab: pip install 'headless_discovery[cli]'" in done.err
 
 
 def test_importing_the_library_imports_no_argument_parser() -> None:
@@ -158,16 +145,37 @@ def test_importing_the_library_imports_no_argument_parser() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_command_imports_rich_only_to_draw() -> None:
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (["demo", "--plain"], {"rich", "yaml"}),
+        (["resolve", "a b"], {"rich", "yaml", "headless_discovery.testing"}),
+        (["watch", "a b"], {"rich", "yaml", "headless_discovery.testing"}),
+    ],
+)
+def test_a_command_imports_what_it_needs(words: list[str], unneeded: set[str]) -> None:
     program = (
-        "import sys; from headless_discovery._cli import main; main(['demo', '--plain']); "
-        "sys.exit('rich' in sys.modules)"
+        "import sys; from headless_discovery.__main__ import main; "
+        f"main({words}); print(sorted({unneeded} & sys.modules.keys()))"
     )
-    subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["headless-discovery", "serve", "not-there.yaml"])
+    try:
+        assert main() == 2
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_what_the_library_logs_does_not_get_between_the_lines(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["demo", "--plain"], out=io.StringIO()) == 0
+    assert run("demo", "--plain").err == ""
     assert capfd.readouterr().err == ""

@@ -1,89 +1,71 @@
-"""``resolve``, on a fake cluster over a real socket."""
+"""``resolve``, on a fake cluster."""
 
 import io
-import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from headless_discovery import Endpoint
-from headless_discovery._cli import main
-from headless_discovery._cli._options import duration
-from headless_discovery._cli._show import origin_text
-from headless_discovery._dns.wanted import Memory, Origin
 from headless_discovery.testing import FakeCluster
+from tests.cli.command import Terminal, run
 
 
 @pytest.fixture
-def nameserver() -> Iterator[str]:
+def cluster() -> FakeCluster:
     cluster = FakeCluster()
     cluster.add_service("web", ports={"http": 8080}).scale(2)
     cluster.add_service("bare").add_pod("10.1.1.1")
     cluster.add_service("vip", ports=[80], cluster_ip="10.96.1.1")
     cluster.add_service("none", ports=[80])
     cluster.fail("servfail", name="broken.default.svc.cluster.local")
-    with cluster.serve() as server:
-        yield server.nameserver
+    return cluster
 
 
-def run(nameserver: str, *arguments: str) -> tuple[int, str]:
-    out = io.StringIO()
-    code = main(["resolve", *arguments, "-n", "default", "--nameserver", nameserver], out=out)
-    return code, out.getvalue()
-
-
-def test_resolve_prints_a_table(nameserver: str) -> None:
-    code, out = run(nameserver, "web", "--port", "http")
-    assert code == 0
-    assert [line.split() for line in out.splitlines()[:3]] == [
-        ["NAME", "ADDRESS", "PORT", "FROM"],
-        ["web-0.web.default.svc.cluster.local", "10.244.0.2", "8080", "SRV", "glue"],
-        ["web-1.web.default.svc.cluster.local", "10.244.0.3", "8080", "SRV", "glue"],
-    ]
-    assert "2 endpoints, TTL 5 s; queries: 1 over UDP, 0 over TCP" in out
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_resolve_prints_a_table(cluster: FakeCluster) -> None:
+    done = run("resolve", "web", "--port", "http", on=cluster)
+    assert done.code == 0
+    assert done.out == (
+        "NAME                                 ADDRESS     PORT  FROM\n"
+        "web-0.web.default.svc.cluster.local  10.244.0.2  8080  SRV glue\n"
+        "web-1.web.default.svc.cluster.local  10.244.0.3  8080  SRV glue\n"
+        "\n"
+        "2 endpoints, TTL 5 s; queries: 1 over UDP, 0 over TCP; 0.0 ms\n"
+    )
 
 
 def test_a_narrow_terminal_gets_host_names_alone(
-    nameserver: str, monkeypatch: pytest.MonkeyPatch
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    out = Terminal()
-    main(["resolve", "web", "--port", "http", "-n", "default", "--nameserver", nameserver], out=out)
-    assert out.getvalue().splitlines()[:5] == [
+    done = run("resolve", "web", "--port", "http", on=cluster, out=Terminal())
+    assert done.out.splitlines() == [
         "NAME   ADDRESS     PORT  FROM",
         "web-0  10.244.0.2  8080  SRV glue",
         "web-1  10.244.0.3  8080  SRV glue",
         "",
         "2 endpoints, TTL 5 s; queries: 1 over",
+        "UDP, 0 over TCP; 0.0 ms",
     ]
 
 
-def test_a_port_that_there_is_none_of_is_a_dash(nameserver: str) -> None:
-    _, out = run(nameserver, "bare")
-    assert out.splitlines()[1].split() == [
-        "10-1-1-1.bare.default.svc.cluster.local",
-        "10.1.1.1",
-        "-",
-        "A",
-        "+",
-        "PTR",
-    ]
+def test_pods_are_listed_as_people_count(cluster: FakeCluster) -> None:
+    cluster.add_service("many", ports=[80]).scale(12)
+    listed = [line.partition(".")[0] for line in run("resolve", "many", on=cluster).out.split("\n")]
+    assert listed[1:13] == [f"many-{number}" for number in range(12)]
 
 
-def test_resolve_as_json_is_one_object(nameserver: str) -> None:
-    code, out = run(nameserver, "web", "--json")
-    found: dict[str, Any] = json.loads(out)
-    assert code == 0
-    assert found.pop("seconds") > 0
-    assert found == {
+def test_a_port_that_there_is_none_of_is_a_dash(cluster: FakeCluster) -> None:
+    assert run("resolve", "bare", on=cluster).out.splitlines()[1] == (
+        "10-1-1-1.bare.default.svc.cluster.local  10.1.1.1  -     A + PTR"
+    )
+
+
+def test_resolve_as_json_is_one_object(cluster: FakeCluster) -> None:
+    done = run("resolve", "web", "--json", on=cluster)
+    assert done.code == 0
+    assert done.json == {
         "service": "web",
         "state": "live",
         "endpoints": [
@@ -102,6 +84,7 @@ def test_resolve_as_json_is_one_object(nameserver: str) -> None:
         ],
         "ttl": 5,
         "queries": {"udp": 1, "tcp": 0},
+        "seconds": 0,
         "error": None,
     }
 
@@ -111,116 +94,107 @@ def test_resolve_as_json_is_one_object(nameserver: str) -> None:
     [
         (["none"], 1, "NoEndpoints"),
         (["web", "--namespace", "UPPER_case"], 2, "ConfigurationError"),
+        (["web", "--lifetime", "0"], 2, "ConfigurationError"),
         (["broken"], 3, "LookupFailed"),
         (["vip"], 4, "NotHeadless"),
         (["web", "--port", "grpc"], 5, "NoSuchPort"),
     ],
 )
 def test_the_exit_code_tells_what_went_wrong(
-    nameserver: str,
-    arguments: list[str],
-    code: int,
-    error: str,
-    capsys: pytest.CaptureFixture[str],
+    cluster: FakeCluster, arguments: list[str], code: int, error: str
 ) -> None:
-    asked = ["resolve", "-n", "default", "--nameserver", nameserver, *arguments]
-    assert main(asked, out=io.StringIO()) == code
-    told = capsys.readouterr().err
-    assert f"headless-discovery: {error}: " in told
-    assert "an int" not in told
-    out = io.StringIO()
-    assert main([*asked, "--json"], out=out) == code
-    assert json.loads(out.getvalue())["error"]["type"] == error
+    done = run("resolve", *arguments, on=cluster)
+    assert (done.code, done.out) == (code, "")
+    assert f"headless-discovery: {error}: " in done.err
+    assert "an int" not in done.err
+    done = run("resolve", *arguments, "--json", on=cluster)
+    assert (done.code, done.err) == (code, "")
+    assert done.json["error"]["type"] == error
 
 
-def test_a_wrong_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(["resolve"])
-    assert exit_.value.code == 2
-    assert "SERVICE" in capsys.readouterr().err
+def test_a_wrong_option_is_a_usage_error() -> None:
+    done = run("resolve")
+    assert done.code == 2
+    assert "SERVICE" in done.err
 
 
-def test_a_wrong_lifetime_is_a_usage_error(nameserver: str) -> None:
-    assert run(nameserver, "web", "--lifetime", "0")[0] == 2
-
-
-def test_it_runs_as_a_module(nameserver: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "headless_discovery", "resolve", "web",
-            "-n", "default", "--port", "9", "--nameserver", nameserver,
-        ],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_it_runs_as_a_module(cluster: FakeCluster) -> None:
+    command = [sys.executable, "-m", "headless_discovery", "resolve", "web", "--port", "9"]
+    with cluster.serve() as server:
+        done = subprocess.run(
+            [*command, "-n", "default", "--nameserver", server.nameserver],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert (done.returncode, done.stderr) == (0, "")
     assert "10.244.0.2  9" in done.stdout
 
 
-def test_a_reader_that_goes_away_is_no_error(nameserver: str) -> None:
+def test_a_reader_that_goes_away_is_no_error(cluster: FakeCluster) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    stdout = sys.stdout
-    try:
-        code = main(["resolve", "web", "-n", "default", "--nameserver", nameserver], out=Gone())
-        assert code == 0
-    finally:
-        sys.stdout = stdout
+    assert run("resolve", "web", on=cluster, out=Gone()).code == 0
 
 
-@pytest.mark.parametrize("arguments", [["web"], ["bare"], ["none"], ["vip"], ["broken"]])
+@pytest.mark.parametrize("service", ["web", "bare", "none", "vip", "broken"])
 def test_its_json_is_as_its_schema_says(
-    nameserver: str, arguments: list[str], check_schema: Callable[[str, str], Any]
+    cluster: FakeCluster, service: str, check_schema: Callable[[str, str], Any]
 ) -> None:
-    _, out = run(nameserver, *arguments, "--json")
-    assert check_schema("resolve", out)["service"] == arguments[0]
+    done = run("resolve", service, "--json", on=cluster)
+    assert check_schema("resolve", done.out)["service"] == service
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("5s", 5), ("5", 5), ("500ms", 0.5), ("1m", 60), ("2h", 7200), ("1.5s", 1.5), (".5", 0.5)],
-)
-def test_times_are_written_with_their_unit(text: str, seconds: float) -> None:
-    assert duration(text) == seconds
+    [
+        ("5s", 5), ("5", 5), ("500ms", 0.5), ("1m", 60), ("2h", 7200), ("1.5s", 1.5), (".5", 0.5),
+        ("0.25m", 15), (" 5s ", 5),
+    ],
+)  # fmt: skip
+def test_times_are_written_with_their_unit(cluster: FakeCluster, text: str, seconds: float) -> None:
+    began = cluster.clock.now()
+    assert run("wait", "none", "--timeout", text, on=cluster).code == 1
+    assert cluster.clock.now() - began == seconds
 
 
-@pytest.mark.parametrize("text", ["", "s", "-1s", "5 parsecs", "1e3", "nan"])
-def test_what_is_no_time_is_a_usage_error(
-    text: str, nameserver: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        run(nameserver, "web", f"--lifetime={text}")
-    assert exit_.value.code == 2
-    assert "is not a time such as 5s" in capsys.readouterr().err
+@pytest.mark.parametrize("text", ["", "s", "-1s", "5 parsecs", "1e3", "nan", "\u0665s"])
+def test_what_is_no_time_is_a_usage_error(cluster: FakeCluster, text: str) -> None:
+    done = run("resolve", "web", f"--lifetime={text}", on=cluster)
+    assert done.code == 2
+    assert "is not a time such as 5s" in done.err
 
 
-def test_an_interrupted_command_ends_as_a_shell_has_it(
-    nameserver: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(asked: object, clock: object) -> None:
+def test_an_interrupted_command_ends_as_a_shell_has_it(cluster: FakeCluster) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headless_discovery._cli._resolve.resolve", interrupted)
-    assert run(nameserver, "web")[0] == 130
+    for command in ("resolve", "wait", "doctor"):
+        cluster.fail("timeout")
+        cluster.clock.call_at(cluster.clock.now() + 1, interrupt)
+        done = run(command, "web", on=cluster)
+        assert (done.code, done.out, done.err) == (130, "", "")
 
 
 # Where each endpoint came from.
 
 
-def origins(cluster: FakeCluster, **arguments: Any) -> list[str]:
-    kubia = cluster.peers("web", **arguments)
-    return [origin_text(kubia._store.origin(endpoint), endpoint) for endpoint in kubia.endpoints()]
+def origins(cluster: FakeCluster, *words: str) -> list[str]:
+    lines = run("resolve", "web", *words, on=cluster).out.partition("\n\n")[0].splitlines()
+    at = lines[0].index("FROM")
+    return [line[at:] for line in lines[1:]]
 
 
-def test_glue_is_where_most_come_from() -> None:
-    cluster = FakeCluster()
-    cluster.add_service("web", ports={"http": 80}).scale(2)
+def test_glue_is_where_most_come_from(cluster: FakeCluster) -> None:
     assert origins(cluster) == ["SRV glue"] * 2
 
 
-def test_what_no_record_told_of_comes_from_endpoint_slices() -> None:
-    assert origin_text(None, Endpoint("web-0.web", ("10.1.1.1",))) == "EndpointSlice"
+def test_what_no_record_told_of_comes_from_endpoint_slices(cluster: FakeCluster) -> None:
+    assert origins(cluster, "--source", "api") == ["EndpointSlice"] * 2
+    done = run("resolve", "web", "--source", "api", "--json", on=cluster)
+    assert {one["from"] for one in done.json["endpoints"]} == {"endpoint-slice"}
 
 
 def test_without_ports_names_come_from_ptr() -> None:
@@ -241,13 +215,7 @@ def test_by_addresses_alone_names_are_the_dashed_ones() -> None:
     web = cluster.add_service("web", ports={"http": 80})
     web.add_pod("10.1.1.1")
     web.add_pod("10.1.1.2")
-    assert origins(cluster, records="address") == ["A + dashed name"] * 2
-
-
-def test_a_target_without_glue_is_asked_for() -> None:
-    memory = Memory(targets={"web-0.web": {}})
-    assert memory.origin(Endpoint("web-0.web", ("10.1.1.1",))) is Origin.TARGET
-    assert memory.origin(Endpoint("web-1.web", ("10.1.1.2",))) is Origin.GLUE
+    assert origins(cluster, "--records", "address") == ["A + dashed name"] * 2
 
 
 def test_names_from_the_part_of_a_cut_srv_answer_that_came() -> None:
@@ -255,6 +223,5 @@ def test_names_from_the_part_of_a_cut_srv_answer_that_came() -> None:
     service = cluster.add_service("w" * 63, "n" * 63, ports={"http": 80})
     for number in range(330):  # too many for one answer of such long names
         service.add_pod(f"10.1.{number // 250}.{number % 250 + 1}")
-    kubia = cluster.peers(f"{'w' * 63}.{'n' * 63}")
-    origins = {kubia._store.origin(endpoint) for endpoint in kubia}
-    assert origins == {Origin.TARGET, Origin.POINTER}
+    found = run("resolve", f"{'w' * 63}.{'n' * 63}", "--json", on=cluster).json
+    assert {one["from"] for one in found["endpoints"]} == {"srv-address", "address-ptr"}

@@ -1,10 +1,10 @@
-"""``watch``: lines of JSON, lines of text, and the live view, on the fake clock."""
+"""``watch``: lines of JSON, lines of text, and the live view."""
 
 import contextlib
-import datetime
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,34 +13,33 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from headless_discovery import Endpoint, Peers, Snapshot, State, Stats
-from headless_discovery._cli import main, make_parser
-from headless_discovery._cli._live import LiveView, can_draw, picture, show
-from headless_discovery._cli._options import Arguments
-from headless_discovery._cli._watch import follow, write_json, write_text, writer_for
 from headless_discovery.testing import FakeCluster, FakeService
-
-pytestmark = pytest.mark.slow
-
-NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
+from tests.cli.command import Done, Terminal, run, without_escapes
 
 
-def noon() -> datetime.datetime:
-    return NOON
+class Acting:
+    """Something is done to the cluster after each line that is flushed; at last comes Ctrl-C."""
 
-
-class Acting(io.StringIO):
-    """Something is done to the cluster after each line that is flushed; at last it is closed."""
-
-    def __init__(self, peers: Peers, *acts: Callable[[], object]) -> None:
+    def __init__(self, *acts: Callable[[], object]) -> None:
         super().__init__()
-        self._peers = peers
-        self._acts = iter(acts)
+        self._acts = list(acts)
 
     def flush(self) -> None:
-        next(self._acts, self._peers.close)()
+        if not self._acts:
+            raise KeyboardInterrupt
+        self._acts.pop(0)()
+
+
+class Pipe(Acting, io.StringIO):
+    """Programs read it."""
+
+
+class Lines(Acting, Terminal):
+    """People read it."""
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -55,18 +54,24 @@ def web(cluster: FakeCluster) -> FakeService:
     return web
 
 
+def moves(web: FakeService) -> Callable[[], object]:
+    return lambda: web.pods[0].move_to("10.9.9.9")
+
+
+def nothing() -> None:
+    """It goes on."""
+
+
 def test_each_change_is_a_line_of_json(
     cluster: FakeCluster, web: FakeService, check_schema: Callable[[str, str], Any]
 ) -> None:
-    def move() -> None:
-        web.pods[0].move_to("10.9.9.9")
-
-    with cluster.peers("web") as peers:
-        out = Acting(peers, move, lambda: web.scale(1), lambda: None)
-        write_json(peers, follow(peers), out, noon)
-    lines = [check_schema("watch", line) for line in out.getvalue().splitlines()]
-    first, moved, departing, removed = lines
-    assert (first["at"], first["state"]) == ("2026-03-01T12:00:00.000+00:00", "live")
+    pipe = Pipe(moves(web), lambda: web.scale(1), nothing)
+    done = run("watch", "web", on=cluster, out=pipe)
+    assert done.code == 0
+    first, moved, departing, removed = (
+        check_schema("watch", line) for line in done.out.splitlines()
+    )
+    assert first["state"] == "live"
     assert first["service"] == "web.default.svc.cluster.local"
     assert [pod["hostname"] for pod in first["added"]] == ["web-0", "web-1"]
     assert [(pair["old"]["address"], pair["new"]["address"]) for pair in moved["moved"]] == [
@@ -77,228 +82,213 @@ def test_each_change_is_a_line_of_json(
     assert removed["endpoints"] == 1
 
 
+def text_of(done: Done) -> list[str]:
+    """Its lines, without their times."""
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d  ", line) for line in lines)
+    return [line[10:] for line in lines]
+
+
 def test_a_change_of_state_is_told_with_its_reason(cluster: FakeCluster, web: FakeService) -> None:
-    with cluster.peers("web") as peers:
-        out = Acting(peers, lambda: cluster.fail("servfail"), cluster.heal)
-        write_text(peers, follow(peers), out, noon)
-    lines = out.getvalue().splitlines()
-    assert lines[:3] == [
-        "12:00:00  + web-0  10.244.0.2:80",
-        "12:00:00  + web-1  10.244.0.3:80",
-        "12:00:00  live, 2 endpoints",
-    ]
-    assert lines[3].startswith("12:00:00  stale, 2 endpoints: ")
+    out = Lines(lambda: cluster.fail("servfail"), cluster.heal)
+    lines = text_of(run("watch", "web", "--plain", on=cluster, out=out))
+    assert lines[:3] == ["+ web-0  10.244.0.2:80", "+ web-1  10.244.0.3:80", "live, 2 endpoints"]
+    assert lines[3].startswith("stale, 2 endpoints: ")
     assert "SERVFAIL" in lines[3]
-    assert lines[4:] == ["12:00:00  live, 2 endpoints"]
+    assert lines[4:] == ["live, 2 endpoints"]
 
 
-def test_lines_of_text_tell_of_moves_and_removals(cluster: FakeCluster, web: FakeService) -> None:
-    def move() -> None:
-        web.pods[0].move_to("10.9.9.9")
-
-    with cluster.peers("web") as peers:
-        out = Acting(peers, move, lambda: web.scale(1), lambda: None)
-        write_text(peers, follow(peers), out, noon)
-    assert out.getvalue().splitlines()[3:] == [
-        "12:00:00  ~ web-0  10.244.0.2:80 -> 10.9.9.9:80",
-        "12:00:00  - web-1  10.244.0.3:80",
-        "12:00:00  live, 1 endpoint",
+def test_lines_of_text_tell_of_moves_departures_and_removals(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    out = Pipe(moves(web), lambda: web.scale(1), nothing)
+    assert text_of(run("watch", "web", "--plain", on=cluster, out=out))[3:] == [
+        "~ web-0  10.244.0.2:80 -> 10.9.9.9:80",
+        "live, 2 endpoints, 1 departing",
+        "- web-1  10.244.0.3:80",
+        "live, 1 endpoint",
     ]
 
 
-# The live view.
-
-
-def drawn(view: LiveView, width: int = 100, height: int = 24, **options: Any) -> list[str]:
-    console = Console(
-        file=io.StringIO(), width=width, height=height, force_terminal=True, **options
-    )
-    with console.capture() as capture:
-        console.print(picture(view, width, height))
-    return [line.rstrip() for line in capture.get().splitlines()]
-
-
-def view(cluster: FakeCluster, *changes: str) -> LiveView:
-    peers = cluster.peers("web")
-    peers.endpoints()
-    return LiveView(
-        str(peers._store), peers.snapshot, peers.stats, 4.0, tuple((NOON, text) for text in changes)
-    )
-
-
-def test_the_view_shows_pods_state_and_countdown(cluster: FakeCluster, web: FakeService) -> None:
-    assert drawn(view(cluster, "+ web-1  10.244.0.3:80"), color_system=None) == [
-        "web.default.svc.cluster.local",
-        "live, 2 endpoints",
-        "TTL 5 s, next lookup in 4 s; 1 lookup (0 failed), 1 over UDP, 0 over TCP",
-        "NAME                                 ADDRESS     PORT",
-        "web-0.web.default.svc.cluster.local  10.244.0.2  80",
-        "web-1.web.default.svc.cluster.local  10.244.0.3  80",
-        "",
-        "last changes",
-        "12:00:00  + web-1  10.244.0.3:80",
-    ]
-
-
-def test_a_narrow_terminal_has_host_names(cluster: FakeCluster, web: FakeService) -> None:
-    lines = drawn(view(cluster), width=40, color_system=None)
-    assert lines[4:6] == ["web-0  10.244.0.2  80", "web-1  10.244.0.3  80"]
-    assert all(len(line) <= 40 for line in lines)
-
-
-@pytest.mark.parametrize(("width", "height"), [(200, 50), (80, 24), (40, 10), (30, 8)])
-def test_a_thousand_pods_never_fill_more_than_the_screen(width: int, height: int) -> None:
-    pods = tuple(Endpoint(f"web-{n}.web.default.svc", (f"10.1.1.{n}",), 80) for n in range(1000))
-    changes = tuple((NOON, "- web-1  10.1.1.1:80") for _ in range(6))
-    shown = LiveView("web", Snapshot(pods, state=State.LIVE), Stats(), 1.0, changes)
-    lines = drawn(shown, width, height, color_system=None)
-    assert len(lines) <= height
-    assert any(line.endswith(" more") for line in lines)
-
-
-def test_without_pods_there_is_no_table(cluster: FakeCluster) -> None:
-    cluster.add_service("web")
-    lines = drawn(view(cluster), color_system=None)
-    assert lines[1] == "empty, 0 endpoints"
-    assert not [line for line in lines if line.startswith("NAME")]
-
-
-def test_colours_tell_the_state_and_no_color_is_heard(
-    cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert not [
-        line for line in drawn(view(cluster), color_system="standard") if "\x1b[32m" in line
-    ]
-    monkeypatch.delenv("NO_COLOR")
-    assert "\x1b[1;32mlive" in drawn(view(cluster), color_system="standard")[1]
-
-
-def test_a_long_reason_leaves_room_for_the_pods(cluster: FakeCluster, web: FakeService) -> None:
-    found = view(cluster).snapshot
-    stale = Snapshot(found.endpoints, found.endpoints[:1], State.STALE, reason="because " * 100)
-    lines = drawn(LiveView("web", stale, Stats(), -1.0), 60, 12, color_system=None)
-    assert lines[1] == "stale, 2 endpoints"
-    assert len([line for line in lines if line.startswith("because")]) == 4
-    assert "web-0  10.244.0.2  80    departing" in lines
-    assert "next lookup in 0 s" in lines[6]
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-class Screen(Terminal):
-    """Something is done to the cluster with each picture; at last it is closed."""
-
-    def __init__(self, peers: Peers, acts: dict[int, Callable[[], object]]) -> None:
-        super().__init__()
-        self._peers = peers
-        self._acts = acts
-        self._pictures = 0
-
-    def write(self, text: str) -> int:
-        if "next lookup" in text:
-            self._pictures += 1
-            self._acts.get(self._pictures, lambda: None)()
-        return super().write(text)
-
-
-def test_what_is_drawn_follows_the_cluster(
-    cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    with cluster.peers("web") as peers:
-        out = Screen(peers, {2: lambda: web.scale(3), 9: peers.close})
-        show(peers, follow(peers, 1), out, noon)
-    text = out.getvalue()
-    assert "+ web-2" in text
-    assert "+ web-1" not in text  # was there from the start
-    assert text.rstrip().endswith("web.default.svc.cluster.local: live, 3 endpoints")
-
-
-def test_what_is_left_on_the_terminal_is_told_as_it_is(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    peers, out = cluster.peers("web"), Terminal()
-    reason = "[fd00::a]:53: SERVFAIL"
-    peers._store.view = peers._store.view._replace(
-        snapshot=Snapshot(state=State.STALE, reason=reason)
-    )
-    peers.close()
-    show(peers, follow(peers), out, noon)
-    assert out.getvalue().rstrip().endswith(f"stale, 0 endpoints: {reason}")
-
-
-def test_a_terminal_that_can_do_nothing_gets_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    assert not can_draw(Terminal())
-    monkeypatch.setenv("TERM", "xterm")
-    assert can_draw(Terminal())
-
-
-# The command.
-
-
-def run(nameserver: str, out: io.StringIO, *arguments: str) -> int:
-    return main(["watch", "web.default", "--nameserver", nameserver, *arguments], out=out)
-
-
-class Interrupted(Terminal):
-    """Ctrl-C comes after the first line."""
-
-    def flush(self) -> None:
-        if self.getvalue():
-            raise KeyboardInterrupt
-
-
-class Pipe(Interrupted):
-    def isatty(self) -> bool:
-        return False
+# How it shows them.
 
 
 @pytest.mark.parametrize(
-    ("out", "arguments", "first"),
+    ("kind", "term", "options", "begins"),
     [
-        (Pipe(), [], "{"),
-        (Interrupted(), ["--json"], "{"),
-        (Interrupted(), ["--plain"], " "),
-        (Pipe(), ["--plain"], " "),
+        (Pipe, "xterm", [], r"\{"),
+        (Lines, "xterm", ["--json"], r"\{"),
+        (Lines, "xterm", ["--plain"], r"\d\d:"),
+        (Pipe, "xterm", ["--plain"], r"\d\d:"),
+        (Lines, "dumb", [], r"\d\d:"),
+        (Lines, "", [], r"\d\d:"),
     ],
 )
-def test_interrupting_it_is_the_way_to_end_it(
-    cluster: FakeCluster, web: FakeService, out: io.StringIO, arguments: list[str], first: str
+def test_the_options_and_the_terminal_say_how(
+    cluster: FakeCluster,
+    web: FakeService,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    kind: type[Pipe | Lines],
+    term: str,
+    options: list[str],
+    begins: str,
 ) -> None:
-    with cluster.serve() as server:
-        assert run(server.nameserver, out, *arguments) == 0
-    assert out.getvalue()[0 if first == "{" else 8] == first
+    monkeypatch.setenv("TERM", term)
+    done = run("watch", "web", *options, on=cluster, out=kind())
+    assert done.code == 0
+    assert re.match(begins, done.out)
 
 
 def test_without_rich_a_terminal_gets_lines_of_text(
     cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
-    out = Interrupted()
-    with cluster.serve() as server:
-        assert run(server.nameserver, out) == 0
-    assert out.getvalue().splitlines()[0].endswith("+ web-0  10.244.0.2:80")
-
-
-def test_a_terminal_gets_the_live_view(
-    cluster: FakeCluster, web: FakeService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    asked = make_parser().parse_args(["watch", "web"], Arguments())
-    assert writer_for(asked, Terminal())[0] is write_text
     monkeypatch.setenv("TERM", "xterm")
-    assert writer_for(asked, Terminal())[0] is show
+    monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
+    lines = text_of(run("watch", "web", on=cluster, out=Lines()))
+    assert lines[0] == "+ web-0  10.244.0.2:80"
 
 
-def test_a_wrong_argument_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("nowhere", io.StringIO()) == 2
-    assert "ConfigurationError" in capsys.readouterr().err
+def test_a_wrong_argument_is_a_usage_error(cluster: FakeCluster) -> None:
+    done = run("watch", "not a name", on=cluster)
+    assert done.code == 2
+    assert "ConfigurationError" in done.err
+
+
+# The live view.
+
+
+class Screen(Terminal):
+    """Something is done to the cluster with some of the pictures; at last comes Ctrl-C."""
+
+    def __init__(self, acts: dict[int, Callable[[], object]], last: int) -> None:
+        super().__init__()
+        self._acts = acts
+        self._last = last
+        self._seen = 0
+
+    def write(self, text: str) -> int:
+        if "next lookup" in text:
+            self._seen += 1
+            self._acts.get(self._seen, nothing)()
+        return super().write(text)
+
+    def flush(self) -> None:
+        if self._seen >= self._last:
+            self._seen = 0  # and what is left to be written may be
+            raise KeyboardInterrupt
+
+
+Watch = Callable[..., Done]
+
+
+@pytest.fixture
+def watch(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """A terminal of that size, on which so many pictures are drawn."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def watch(
+        acts: dict[int, Callable[[], object]] | None = None,
+        *,
+        last: int = 1,
+        columns: int = 100,
+        lines: int = 24,
+    ) -> Done:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("LINES", str(lines))
+        done = run("watch", "web", on=cluster, out=Screen(acts or {}, last))
+        assert done.code == 0
+        return done
+
+    return watch
+
+
+def pictures(done: Done) -> list[list[str]]:
+    """Each as its lines."""
+    screen = done.out.partition("\x1b[?1049l")[0]
+    shown = [without_escapes(one).rstrip() for one in screen.split("\x1b[H")[2:]]
+    return [[line.rstrip() for line in one.splitlines()] for one in shown if one]
+
+
+def test_the_view_shows_pods_state_and_countdown(web: FakeService, watch: Watch) -> None:
+    [*_, lines] = pictures(watch({3: moves(web)}, last=40))
+    told = re.compile(
+        r"TTL 5 s, next lookup in \d s; (\d) lookups \(0 failed\), \1 over UDP, 0 over TCP"
+    )
+    assert told.fullmatch(lines.pop(2))
+    assert [re.sub(r"^\d\d:\d\d:\d\d", "12:00:00", line) for line in lines] == [
+        "web.default.svc.cluster.local",
+        "live, 2 endpoints",
+        "NAME                                 ADDRESS     PORT",
+        "web-0.web.default.svc.cluster.local  10.9.9.9    80",
+        "web-1.web.default.svc.cluster.local  10.244.0.3  80",
+        "",
+        "last changes",
+        "12:00:00  ~ web-0  10.244.0.2:80 -> 10.9.9.9:80",
+        "12:00:00  live",
+    ]
+
+
+def test_what_is_drawn_follows_the_cluster(web: FakeService, watch: Watch) -> None:
+    text = watch({2: lambda: web.scale(3)}, last=40).out
+    assert "+ web-2" in text
+    assert "+ web-1" not in text  # was there from the start
+    assert text.rstrip().endswith("web.default.svc.cluster.local: live, 3 endpoints")
+
+
+def test_a_narrow_terminal_has_host_names(web: FakeService, watch: Watch) -> None:
+    [*_, lines] = pictures(watch(last=2, columns=40))
+    assert lines[4:6] == ["web-0  10.244.0.2  80", "web-1  10.244.0.3  80"]
+    assert all(len(line) <= 40 for line in lines)
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(200, 50), (80, 24), (40, 10), (30, 8)])
+def test_a_thousand_pods_never_fill_more_than_the_screen(
+    web: FakeService, watch: Watch, columns: int, lines: int
+) -> None:
+    web.scale(300)
+    [*_, shown] = pictures(
+        watch({2: lambda: web.scale(290)}, last=60, columns=columns, lines=lines)
+    )
+    assert len(shown) <= lines
+    assert any(line.endswith(" more") for line in shown)
+
+
+def test_without_pods_there_is_no_table(cluster: FakeCluster, watch: Watch) -> None:
+    cluster.add_service("web")
+    [*_, lines] = pictures(watch(last=3))
+    assert lines[1] == "empty, 0 endpoints"
+    assert not [line for line in lines if line.startswith("NAME")]
+
+
+def test_colours_tell_the_state_and_no_color_is_heard(
+    web: FakeService, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "\x1b[32m" not in watch(last=2).out
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[1;32mlive" in watch(last=2).out
+
+
+def test_a_long_reason_leaves_room_for_the_pods(
+    cluster: FakeCluster, web: FakeService, watch: Watch
+) -> None:
+    acts = {2: web.pods[0].delete, 25: lambda: cluster.fail("servfail")}
+    [*_, lines] = pictures(watch(acts, last=60, columns=40, lines=14))
+    assert lines[1] == "stale, 2 endpoints"
+    assert lines[2].startswith("asked for")
+    assert len(lines) <= 14
+    assert [line for line in lines if re.fullmatch(r"web-0 +10\.244\.0\.2 +80 +departing", line)]
+
+
+def test_what_is_left_on_the_terminal_is_told_as_it_is(
+    cluster: FakeCluster, web: FakeService, watch: Watch
+) -> None:
+    cluster.fail("servfail")
+    last = without_escapes(watch(last=3, columns=300).out).rstrip().splitlines()[-1]
+    assert "web.default.svc.cluster.local: pending, 0 endpoints: asked for" in last
+    assert "SERVFAIL from 10.96.0.10:53" in last
 
 
 def test_it_draws_on_a_real_terminal_and_ends_by_a_signal(

@@ -8,11 +8,15 @@ import copy
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from headless_discovery import Clock
 from headless_discovery.testing import FakeCluster
+from tests.cli.command import run
 from tests.fake.asking import WEB, ask
 from tests.fake.test_manifests import endpoint_slice, pod, service
 from tests.fake.test_workloads import stateful_set, workload
@@ -73,17 +77,37 @@ def answer_all(cluster: FakeCluster) -> None:
             ask(cluster, name, kind)
 
 
-def test_they_are_taken_as_they_are() -> None:
+class AtOnce(Clock):
+    """Ctrl-C comes with the first pause."""
+
+    def sleep(self, seconds: float) -> None:
+        """Raises it."""
+        raise KeyboardInterrupt
+
+
+def serve(manifests: list[Any], path: Path) -> str:
+    """What ``serve`` says of them, whatever they are."""
+    text = yaml.safe_dump_all(manifests, allow_unicode=True)
+    path.write_text(text, encoding="utf-8", errors="replace")
+    done = run("serve", str(path), "--listen", "127.0.0.1:0", clock=AtOnce())
+    assert done.code == (0 if done.out else 2)
+    assert all(line.isprintable() for line in done.err.splitlines())
+    return done.err
+
+
+def test_they_are_taken_as_they_are(tmp_path: Path) -> None:
     cluster = FakeCluster()
     assert cluster.apply(GOOD) == ()
     answer_all(cluster)
     cluster.delete(GOOD)
+    assert "left out" not in serve(GOOD, tmp_path / "all.yaml")
 
 
 @pytest.mark.parametrize("number", range(MANIFESTS))
-def test_what_is_wrong_is_refused_or_answered_for(number: int) -> None:
+def test_what_is_wrong_is_refused_or_answered_for(number: int, tmp_path: Path) -> None:
     print(f"MANIFEST_SEED={SEED}, number {number}")
     manifests = with_something_wrong(random.Random(f"{SEED} {number}"))
+    serve(manifests, tmp_path / "all.yaml")
     together, one_by_one = FakeCluster(), FakeCluster()
     with contextlib.suppress(ValueError):
         together.apply(manifests)
