@@ -3,6 +3,7 @@
 import argparse
 import functools
 import importlib
+import io
 import logging
 import signal
 import sys
@@ -63,26 +64,31 @@ def main(
     # The commands report by themselves what the library logs.
     if not (log := logging.getLogger("headless_discovery")).handlers:
         log.addHandler(logging.NullHandler())
+    # A shell that closes them (>&-) leaves none.
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
     given = Arguments(
         out=sys.stdout if out is None else out,
         clock=Clock() if clock is None else clock,
         given_resolver=resolver,
         given_slices=slices,
     )
-    parsed = make_parser().parse_args(arguments, given)
-    if (wrong := parsed.contradiction()) is not None:
-        parsed.command.error(wrong)
-    module, _, function = parsed.run.partition(":")
+    if isinstance(given.out, io.TextIOWrapper):
+        given.out.reconfigure(errors="replace")  # of characters that the terminal does not have
     try:
+        make_parser().parse_args(arguments, given)
+        if (wrong := given.contradiction()) is not None:
+            given.command.error(wrong)
         # Only what the command needs is imported: some need the fake cluster, others do not.
+        module, _, function = given.run.partition(":")
         run = getattr(importlib.import_module(f".{module}", __package__), function)
-        code: int = run(parsed)
+        code: int = run(given)
+        given.out.flush()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. The interpreter must not flush into it again.
         sys.stdout = None
         return FOUND
     except KeyboardInterrupt:
-        return FOUND if parsed.until_stopped else INTERRUPTED
+        return FOUND if vars(given).get("until_stopped") else INTERRUPTED
     return code
 
 

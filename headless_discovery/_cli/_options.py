@@ -3,7 +3,7 @@
 import argparse
 import ipaddress
 import re
-from typing import Any, TextIO, Unpack
+from typing import TextIO, Unpack
 
 from .._api.server import EndpointSlices
 from .._dns.names import DEFAULT_DOMAIN, ServiceName
@@ -12,7 +12,7 @@ from .._dns.surroundings import Surroundings
 from .._endpoint import Snapshot, State
 from .._errors import ConfigurationError, DiscoveryError, NoSuchPort, NotHeadless
 from .._peers import Peers, peers
-from .._store.arguments import PeersArguments, Source
+from .._store.arguments import PeersArguments
 from .._time.clock import Clock
 
 FOUND, NONE, USAGE, FAILED, NOT_HEADLESS, NO_SUCH_PORT = range(6)
@@ -25,38 +25,12 @@ _UNITS = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Arguments(argparse.Namespace):
-    """The parsed command line, and what `main` was given beside it."""
+    """The parsed command line, option by option, and what `main` was given beside it."""
 
     out: TextIO
     clock: Clock
     given_resolver: Resolver | None
     given_slices: EndpointSlices | None
-
-    service: str
-    port: str | int | None
-    protocol: str | None
-    namespace: str | None
-    cluster_domain: str | None
-    family: Any
-    records: Any
-    nameserver: list[str] | None
-    lifetime: float
-    json: bool
-    plain: bool
-    source: Source
-    zone: str | None
-    exclude_self: bool
-    at_least: int
-    stable_for: float
-    timeout: float | None
-    see_self: bool
-    connect: bool
-    manifests: list[str]
-    listen: str
-    allow_remote: bool
-    ttl: int
-    pod_network: ipaddress.IPv4Network | ipaddress.IPv6Network | None
-    strict: bool
 
     @property
     def resolver(self) -> Resolver:

@@ -91,7 +91,9 @@ class _Served:
 
     def __init__(self, arguments: Arguments) -> None:
         self._arguments = arguments
-        self._stdin = sys.stdin.read() if _STDIN in arguments.manifests else ""
+        self._pipes: dict[str, str] = {}
+        """What can be read once: stdin, a named pipe, the shell's ``<(...)``."""
+        self._texts: dict[str, str] = {}
         self._texts = self._read()
         self._left_out: list[str] = []
         self._readable = set(arguments.manifests)  # what a folder has beside them may be anything
@@ -167,15 +169,20 @@ class _Served:
                 yield path
 
     def _text(self, path: str) -> str:
-        if path == _STDIN:
-            return self._stdin
+        if path in self._pipes:
+            return self._pipes[path]
         try:
-            data = Path(path).read_bytes()
+            data = _stdin() if path == _STDIN else Path(path).read_bytes()
             # PowerShell's > writes UTF-16.
-            return data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8")
+            text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigurationError(f"{path} cannot be read: {why}") from error
+            raise ConfigurationError(f"{_name(path)} cannot be read: {why}") from error
+        if path == _STDIN or not Path(path).is_file():
+            self._pipes[path] = text
+        if self._texts.get(path) and not text:  # a shell's > empties it before it is written
+            raise ConfigurationError(f"{path} is empty now")
+        return text
 
     def _made(self, before: Model | None) -> FakeCluster:
         domain = self._arguments.cluster_domain or "cluster.local"
@@ -189,7 +196,7 @@ class _Served:
             model.leases = {key: pod.addresses for key, pod in before.pods.items()}
         effects, left_out = [], []
         for path, text in self._texts.items():
-            file = "stdin" if path == _STDIN else path
+            file = _name(path)
             try:
                 reading = to_apply(text, lenient=True)
             except ValueError as error:
@@ -210,6 +217,14 @@ class _Served:
             raise ConfigurationError("with --strict nothing is left out")
         self._left_out = left_out
         return cluster
+
+
+def _stdin() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin else b""  # a shell may have closed it (<&-)
+
+
+def _name(path: str) -> str:
+    return "stdin" if path == _STDIN else path
 
 
 @attrs.frozen

@@ -139,6 +139,22 @@ def test_a_reader_that_goes_away_is_no_error(cluster: FakeCluster) -> None:
     assert run("resolve", "web", on=cluster, out=Gone()).code == 0
 
 
+@pytest.mark.parametrize(
+    ("closed", "code"),
+    [("", 0), (">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0), ("| true", 0), ("| head -1", 0)],
+)
+def test_a_shell_may_close_what_it_writes_to(cluster: FakeCluster, closed: str, code: int) -> None:
+    command = f"{sys.executable} -m headless_discovery resolve web.default --nameserver"
+    with cluster.serve() as server:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{command} {server.nameserver} {closed}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (code, "")
+
+
 @pytest.mark.parametrize("service", ["web", "bare", "none", "vip", "broken"])
 def test_its_json_is_as_its_schema_says(
     cluster: FakeCluster, service: str, check_schema: Callable[[str, str], Any]

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,20 @@ def test_files_that_change_are_read_again(manifest: Path) -> None:
     assert "cluster.yaml, document 3: Deployment '': it has no metadata.name\n" in done.err
 
 
+@pytest.mark.parametrize("meanwhile", ["", "kind: [", "---\nkind: Service\nmetadata: {"])
+def test_a_file_that_is_being_written_changes_nothing_yet(manifest: Path, meanwhile: str) -> None:
+    """As of a shell's ``helm template . > cluster.yaml``, which empties it first."""
+    seen: list[list[str]] = []
+    look: list[Callable[[str], object]] = [lambda nameserver: seen.append(found(nameserver))]
+    script = Script(
+        lambda _: manifest.write_text(meanwhile), *look * 2,
+        lambda _: manifest.write_text(SERVICE + pod(2)), *look,
+    )  # fmt: skip
+    done = run(script, str(manifest))
+    assert (done.code, seen) == (0, [["web-1"], ["web-1"], ["web-2"]])
+    assert done.err.count("the previous content is still served") == 1
+
+
 def changed(manifest: Path, *texts: str) -> list[str]:
     """What it says of each change."""
     first, *others = texts
@@ -211,11 +226,32 @@ def test_several_files_json_and_stdin_are_one_cluster(
 ) -> None:
     other = tmp_path / "other.json"
     other.write_text('{"kind": "Namespace", "metadata": {"name": "shop"}}')
-    monkeypatch.setattr("sys.stdin", io.StringIO(pod(7)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(pod(7).encode())))
     seen: list[list[str]] = []
     script = Script(lambda nameserver: seen.append(found(nameserver)))
     assert run(script, str(manifest), str(other), "-").code == 0
     assert seen == [["web-1", "web-7"]]
+
+
+def test_a_closed_stdin_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    done = run(Script(), "-")
+    assert (done.code, len(done.out.splitlines())) == (0, 1)
+    assert "no Service: nothing can be found here yet" in done.err
+
+
+def test_what_can_be_read_only_once_is_kept(tmp_path: Path) -> None:
+    """As of the shell's ``serve <(helm template .)``."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=[SERVICE + pod(1)])
+    writer.start()
+    seen: list[list[str]] = []
+    look = [lambda nameserver: seen.append(found(nameserver))]
+    done = run(Script(*look * 2), str(pipe))
+    writer.join()
+    assert (done.code, seen) == (0, [["web-1"]] * 2)
+    assert "changed" not in done.err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from headless_discovery.__main__ import main
 from headless_discovery.testing import FakeCluster, FakeService
 from tests.cli.command import Done, Terminal, run, without_escapes
 
@@ -280,6 +281,35 @@ def test_a_long_reason_leaves_room_for_the_pods(
     assert lines[2].startswith("asked for")
     assert len(lines) <= 14
     assert [line for line in lines if re.fullmatch(r"web-0 +10\.244\.0\.2 +80 +departing", line)]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_without_that_character_gets_another(
+    cluster: FakeCluster,
+    web: FakeService,
+    monkeypatch: pytest.MonkeyPatch,
+    encoding: str,
+) -> None:
+    """Of lines that are too long the end is left out, which rich shows by an ellipsis."""
+
+    class Encoding(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+        def write(self, text: str) -> int:
+            written = super().write(text)
+            if "next lookup" in text:
+                raise KeyboardInterrupt
+            return written
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = io.BytesIO()
+    out = Encoding(screen, encoding)
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert main(["watch", "web"], out=out, clock=cluster.clock, resolver=cluster.resolver) == 0
+    out.flush()
+    assert "next lookup in" in screen.getvalue().decode(encoding)
 
 
 def test_what_is_left_on_the_terminal_is_told_as_it_is(
