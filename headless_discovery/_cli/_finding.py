@@ -75,15 +75,6 @@ class Reach:
         return tuple(p for p in (*self.udp, self.plain, self.tcp) if p.answer is not None)
 
 
-@attrs.frozen
-class Connection:
-    """An attempt to connect over TCP."""
-
-    endpoint: Endpoint
-    failure: str | None
-    """``None``: it was accepted."""
-
-
 @attrs.frozen(kw_only=True)
 class Observations:
     """All of it."""
@@ -114,8 +105,8 @@ class Observations:
     later: Probe | None = None
     """The Service's addresses once more, `later_after` seconds after the first time."""
     later_after: float = 0.0
-    connections: tuple[Connection, ...] | None = None
-    """``None``: not tried."""
+    connections: Mapping[Endpoint, str | None] | None = None
+    """Why each failed, if it did; ``None``: not tried."""
     by_slices: tuple[Snapshot, DiscoveryError | None] | None = None
     """What EndpointSlices have, and why they could not be read; ``None``: not tried."""
 

@@ -23,7 +23,7 @@ from .._errors import ConfigurationError, DiscoveryError
 from .._store.arguments import Target
 from .._store.view import find_this_pod
 from .._time.clock import Clock
-from ._finding import ADDRESSES, Connection, Observations, Probe, Reach
+from ._finding import ADDRESSES, Observations, Probe, Reach
 from ._options import Arguments, has_namespace, peers_of, refreshed
 
 _UDP_TRIES = 5
@@ -228,7 +228,7 @@ def _both_ways(endpoints: Sequence[Endpoint]) -> Iterable[tuple[str, Type]]:
 # Connections.
 
 
-def _connect(seen: Observations) -> tuple[Connection, ...]:
+def _connect(seen: Observations) -> dict[Endpoint, str | None]:
     """To every pod at its port; where there is none, to the Service's virtual IP."""
     service, endpoints = str(seen.wanted.service), seen.snapshot.endpoints
     targets = [endpoint for endpoint in endpoints if endpoint.port is not None]
@@ -240,16 +240,15 @@ def _connect(seen: Observations) -> tuple[Connection, ...]:
             if target == service
             for address in answer.glue.get(service, ())
         ]
+    targets = targets[:_CONNECT_AT_MOST]
     with concurrent.futures.ThreadPoolExecutor(_CONNECT_AT_ONCE) as pool:
-        return tuple(pool.map(_connection, targets[:_CONNECT_AT_MOST]))
+        return dict(zip(targets, pool.map(_failure, targets), strict=True))
 
 
-def _connection(endpoint: Endpoint) -> Connection:
-    """Opens one and closes it."""
+def _failure(endpoint: Endpoint) -> str | None:
+    """Opens a connection and closes it; ``None`` if that worked, else why not."""
     try:
         socket.create_connection((endpoint.address, endpoint.port), _CONNECT_TIMEOUT).close()
-    except TimeoutError:
-        return Connection(endpoint, "no answer")
     except OSError as error:
-        return Connection(endpoint, error.strerror or str(error))
-    return Connection(endpoint, None)
+        return "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    return None

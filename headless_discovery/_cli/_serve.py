@@ -140,8 +140,7 @@ class _Served:
         width = min(max(map(len, self._said), default=0), 48)
         lines = [] if self._said else ["no Service: nothing can be found here yet"]
         for name, of in self._said.items():
-            lines += (f"{name:{width}}  {of.about}" if line is None else f"  {line}"
-                      for line in of.lines(before.get(name)))  # fmt: skip
+            lines += of.lines(f"{name:{width}}", before.get(name))
         lines += [f"{name}  is gone" for name in before if name not in self._said]
         others = [f"left out: {line}" for line in self._left_out]
         if model.networks.used and self._arguments.pod_network is None:
@@ -235,22 +234,18 @@ class _Of:
     endpoints: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def lines(self, before: "_Of | None") -> Iterator[str | None]:
-        """``None`` stands for the first line; those of before are left out."""
+    def lines(self, name: str, before: "_Of | None") -> Iterator[str]:
+        """All of it, or what is new since then."""
         if self == before:
             return
-        yield None
+        yield f"{name}  {self.about}"
         shown = self.endpoints
         if before is not None:
-            come, gone = set(self.endpoints), set(before.endpoints)
-            shown = (
-                *(f"- {one}" for one in before.endpoints if one not in come),
-                *(f"+ {one}" for one in self.endpoints if one not in gone),
-            )
-        yield from shown[:_SHOWN]
-        if len(shown) > _SHOWN:
-            yield f"and {len(shown) - _SHOWN:,} more"
-        yield from self.notes
+            gone = [f"- {one}" for one in before.endpoints if one not in set(self.endpoints)]
+            come = [f"+ {one}" for one in self.endpoints if one not in set(before.endpoints)]
+            shown = (*gone, *come)
+        more = [f"and {len(shown) - _SHOWN:,} more"] if len(shown) > _SHOWN else []
+        yield from (f"  {one}" for one in (*shown[:_SHOWN], *more, *self.notes))
 
 
 def _report(model: Model) -> dict[str, _Of]:

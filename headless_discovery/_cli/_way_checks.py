@@ -111,18 +111,18 @@ def _told(answer: Answer) -> str:
 
 def connections(seen: Observations) -> Finding:
     """Whether it is the pod that fails, or DNS."""
-    tried = seen.connections or ()
+    tried = seen.connections or {}
     if not tried:
         found = bool(seen.snapshot.endpoints)
         raise Unseen("their port is not known: give --port" if found else "no pod was found")
-    failed = [one for one in tried if one.failure is not None]
+    failed = {endpoint: why for endpoint, why in tried.items() if why is not None}
     to_virtual = not seen.is_headless
     said = f"{len(tried) - len(failed)} of {len(tried)} accept"
     if len(tried) < len(seen.snapshot.endpoints):
         said += f" (of {counted(len(seen.snapshot.endpoints), 'pod')})"
     if not failed:
         return ok(f"{said}{': the Service itself works' if to_virtual else ''}")
-    shown = "; ".join(f"{one.endpoint}: {one.failure}" for one in failed[:5])
+    shown = "; ".join(f"{endpoint}: {why}" for endpoint, why in [*failed.items()][:5])
     said = f"{said}; {shown}"
     if to_virtual:
         means = (
@@ -142,7 +142,7 @@ def connections(seen: Observations) -> Finding:
         means,
         seen.kubectl("get", "pods -o wide")
         + "\n"
-        + seen.kubectl("logs", _pod_of(failed[0].endpoint))
+        + seen.kubectl("logs", _pod_of(next(iter(failed))))
         + "\n"
         + seen.policies,
     )
