@@ -1,5 +1,6 @@
 """``serve``: the fake cluster as a name server, for developing an app without a cluster."""
 
+import contextlib
 import errno
 import ipaddress
 import re
@@ -153,30 +154,16 @@ class _Served:
         _say(lines or ["the endpoints are the same"])
 
     def _read(self) -> dict[str, str]:
-        return {path: self._text(path) for path in self._paths()}
-
-    def _paths(self) -> Iterator[str]:
-        for path in self._arguments.manifests:
-            if path != _STDIN and Path(path).is_dir():
-                files = sorted(Path(path).iterdir())
-                yield from (
-                    str(one)
-                    for one in files
-                    if one.suffix in (".yaml", ".yml", ".json") and one.name[0] != "."
-                )
-            else:
-                yield path
+        return {path: self._text(path) for given in self._arguments.manifests
+                for path in _files(given)}  # fmt: skip
 
     def _text(self, path: str) -> str:
         if path in self._pipes:
             return self._pipes[path]
-        try:
+        with _reading(path):
             data = _stdin() if path == _STDIN else Path(path).read_bytes()
             # PowerShell's > writes UTF-16.
             text = data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigurationError(f"{_name(path)} cannot be read: {why}") from error
         if path == _STDIN or not Path(path).is_file():
             self._pipes[path] = text
         if self._texts.get(path) and not text:  # a shell's > empties it before it is written
@@ -216,6 +203,25 @@ class _Served:
             raise ConfigurationError("with --strict nothing is left out")
         self._left_out = left_out
         return cluster
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"{_name(path)} cannot be read: {why}") from error
+
+
+def _files(path: str) -> list[str]:
+    """It, or the manifests of a folder."""
+    if path == _STDIN or not Path(path).is_dir():
+        return [path]
+    with _reading(path):
+        names = sorted(Path(path).iterdir())
+    kinds = (".yaml", ".yml", ".json")
+    return [str(one) for one in names if one.suffix in kinds and one.name[0] != "."]
 
 
 def _stdin() -> bytes:

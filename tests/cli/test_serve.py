@@ -443,6 +443,27 @@ def test_a_folder_stands_for_the_manifests_in_it(manifest: Path) -> None:
     assert seen == [["web-1"]]
 
 
+def test_a_folder_that_cannot_be_read_is_said_to_be_such(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    folder = str(manifest.parent)
+    seen: list[list[str]] = []
+    script = Script(
+        lambda _: monkeypatch.setattr(Path, "iterdir", refuse),
+        lambda nameserver: seen.append(found(nameserver)),
+    )
+    done = run(script, folder)
+    assert (done.code, seen) == (0, [["web-1"]])
+    assert f"{folder} cannot be read: Permission denied; the previous content is" in done.err
+    done = run(Script(), folder)
+    assert (done.code, done.err) == (
+        2, f"headless-discovery: {folder} cannot be read: Permission denied\n"
+    )  # fmt: skip
+
+
 def test_what_a_folder_has_beside_manifests_is_left_out_and_told(manifest: Path) -> None:
     manifest.with_name("kustomization.yaml").write_text("resources: [cluster.yaml]")
     template = manifest.with_name("template.yaml")
