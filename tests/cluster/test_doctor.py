@@ -21,7 +21,7 @@ ONLY_OUTSIDE = {"inside a cluster", "namespace and domain", "am I among them"}
 def examine(
     namespace: Namespace, service: str, *options: str, resolver: Resolver | None = None
 ) -> Report:
-    words = [service, "-n", namespace.name, *options]
+    words = [service, "-n", namespace.name, "--nameserver", namespace.nameserver, *options]
     return doctor(None, *words, resolver=resolver or Resolver([namespace.nameserver]))
 
 
