@@ -337,7 +337,9 @@ def ask_targets(
                 raise StopError(Unknown(reply))
         else:
             meaning.check_whole([question], [reply])
-            told[target][rdtype] = _told(wanted, reply, now)
+            lacks = not reply.addresses and len(wanted.types) == 2
+            holds = _DENIED if lacks else max(reply.ttl, _FLOOR)
+            told[target][rdtype] = Told(reply.addresses, now, now + reply.ttl, now + holds)
             if failure is not None:
                 failed.setdefault(target, failure)
     members = {
@@ -364,13 +366,6 @@ def ask_targets(
     remaining = max(0, min((each.expires - now for each in holding), default=0))
     stale = any(isinstance(reply, Answer) and reply.stale for reply in replies)
     return members, remaining, error, stale
-
-
-def _told(wanted: Wanted, answer: Answer, now: float) -> Told:
-    holds = max(answer.ttl, _FLOOR)
-    if not answer.addresses and len(wanted.types) == 2:
-        holds = _DENIED
-    return Told(answer.addresses, now, expires=now + answer.ttl, ask_at=now + holds)
 
 
 def _failure(wanted: Wanted, question: Question, reply: Reply) -> LookupFailed | None:

@@ -166,12 +166,7 @@ def exchange(
 ) -> Steps[_T]:
     """Sends a lookup's questions to the name servers; returns the result of the lookup.
 
-    Args:
-        lookup: Yields questions to send concurrently; none: yields to other tasks.
-        service: Whose domain's "no" counts.
-        plan: The name servers to query, and the limits.
-        learnt: What earlier lookups learnt; this one adds to it.
-        now: Reads the clock, in seconds.
+    The service is the one whose domain's "no" counts; what is observed is added to ``learnt``.
     """
     going = _Exchange(service, plan, learnt, now)
     try:

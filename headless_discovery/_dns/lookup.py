@@ -45,17 +45,7 @@ Lookup = Asking[Outcome]
 
 
 def lookup(wanted: Wanted, memory: Memory, now: float, rng: random.Random) -> Lookup:
-    """One lookup of one Service.
-
-    Args:
-        wanted: The Service and port to look up.
-        memory: What earlier lookups of the same left; what this one learns is added.
-        now: When it begins, in seconds on the clock that earlier ones went by.
-        rng: The source of randomness, for a name that no pod can have.
-
-    Returns:
-        The generator of its questions, which returns the outcome.
-    """
+    """One lookup of one Service, which begins now; what it learns is added to the memory."""
     look = Look(wanted, memory, now, rng)
     outcome: Outcome | None = None
     try:

@@ -57,17 +57,11 @@ def worth(
     *,
     known: bool = False,
 ) -> Worth:
-    """What it is worth that no address came.
+    """What it is worth that no address came; `Worth.EMPTY` alone empties a set.
 
-    Args:
-        wanted: The Service and port that were queried.
-        replies: Those of the address types, and of SRV if that was queried.
-        domain: What each server that said no without proof says of the cluster domain's own
-            addresses; ``None``: not queried yet.
-        known: Whether the last lookup found pods.
-
-    Returns:
-        `Worth.EMPTY` alone empties a set; all else but `Worth.LISTED` is unknown in the end.
+    The replies are those of the address types, and of SRV if that was queried. ``domain`` is what
+    each server that said no without proof says of the cluster domain's own addresses, if that was
+    queried; ``known``, whether the last lookup found pods.
     """
     answers = {rdtype: reply for rdtype, reply in replies.items() if isinstance(reply, Answer)}
     if not all(answer.negative for answer in answers.values()):
@@ -88,26 +82,17 @@ def worth(
         return Worth.EMPTY
     if domain is None:
         return Worth.CHECK
-    served = [_serves(reply) for reply in domain]
-    if True in served:
+    # The domain is there and has no address of its own (CoreDNS, row 8). A server that does not
+    # serve it knows no such name, or gives the address that a hijacker gives for any.
+    came = [reply for reply in domain if isinstance(reply, Answer)]
+    if any(reply.rcode == "NOERROR" and reply.negative for reply in came):
         return Worth.ONCE if known else Worth.EMPTY
-    return Worth.UNKNOWN if None in served else Worth.NOT_SERVED
+    return Worth.NOT_SERVED if len(came) == len(domain) else Worth.UNKNOWN
 
 
 def is_proven(service: ServiceName, no: Answer) -> bool:
     """Whether the SOA of a negative answer is that of the cluster domain, or of a zone below it."""
     return no.soa is not None and service.serves(no.soa)
-
-
-def _serves(reply: Reply) -> bool | None:
-    """What a server's answer about the cluster domain's own addresses shows.
-
-    The domain is there and has none (CoreDNS, row 8). A server that does not serve it knows no
-    such name, or gives the address that a hijacker gives for any.
-    """
-    if not isinstance(reply, Answer):
-        return None
-    return reply.rcode == "NOERROR" and reply.negative
 
 
 def is_no_such_name(reply: Reply | None) -> bool:

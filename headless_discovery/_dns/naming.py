@@ -71,16 +71,10 @@ def checked(look: Look, asked: Mapping[str, Question], replies: Sequence[Reply])
 def learn_names(
     look: Look, published: Sequence[str], services: Answer | None, doubtful: Iterable[str]
 ) -> Asking[Mapping[str, Names]]:
-    """A name for every address: known, from glue, from PTR, or dashed and confirmed.
+    """A name for every address: known, from truncated glue, from PTR, or dashed and confirmed.
 
-    Args:
-        look: The lookup.
-        published: All addresses.
-        services: A truncated SRV answer, if there is one.
-        doubtful: Addresses that keep their name unless a dashed one is confirmed.
-
-    Returns:
-        The names by address; none for one of a family that is not needed and has no names at all.
+    None for an address of a family that is not needed and has no names at all. The doubtful ones
+    keep their name unless a dashed one is confirmed.
     """
     memory = look.memory
     names = memory.names
@@ -91,7 +85,8 @@ def learn_names(
         if address in listed and not set(targets) <= set(names.get(address, ())):
             memory.name(address, tuple(targets), Origin.TARGET)
     new = [address for address in published if address not in names]
-    told = yield from _ask(look, new, pointers=True, dashed=memory.no_ptr)
+    told = _Told()
+    yield from _ask(look, told, new, pointers=True, dashed=memory.no_ptr)
     # A name that came with a new address may have left its old one, and another pod taken that.
     came: dict[Type, set[str]] = {Type.A: set(), Type.AAAA: set()}
     for address, learnt in names.items():
@@ -104,16 +99,16 @@ def learn_names(
     ]
     for address in moved:
         memory.unname(address)
-    told.add((yield from _ask(look, moved, pointers=True, dashed=memory.no_ptr)))
+    yield from _ask(look, told, moved, pointers=True, dashed=memory.no_ptr)
     nameless = [address for address in published if not names.get(address)]
     if nameless:
         families = {family_of(address) for address, known in names.items() if known}
         # One that had none may have one, now that its family has names.
         again = [a for a in nameless if a in names and family_of(a) in families]
-        told.add((yield from _ask(look, again, pointers=True)))
+        yield from _ask(look, told, again, pointers=True)
         nameless = [a for a in nameless if (a in again or a not in names) and not names.get(a)]
     tried = [*nameless, *filter(listed.__contains__, doubtful)]
-    told.add((yield from _ask(look, [a for a in tried if a not in told.tried], dashed=True)))
+    yield from _ask(look, told, [a for a in tried if a not in told.tried], dashed=True)
     _leave_out(look, published, told)
     return names
 
@@ -152,22 +147,21 @@ class _Told:
     tried: set[str] = attrs.field(factory=set)
     """Those whose dashed names were queried."""
 
-    def add(self, more: "_Told") -> None:
-        self.failures.update(more.failures)
-        self.denied |= more.denied
-        self.tried |= more.tried
-
 
 def _ask(
-    look: Look, addresses: Sequence[str], *, pointers: bool = False, dashed: bool = False
-) -> "Asking[_Told]":
+    look: Look,
+    told: _Told,
+    addresses: Sequence[str],
+    *,
+    pointers: bool = False,
+    dashed: bool = False,
+) -> Asking[None]:
     """Learns PTR names below the Service, and dashed names that an address query confirms.
 
     A dashed name counts only if a random one does not exist: a wildcard confirms every name.
     """
-    told = _Told()
     if not addresses:
-        return told
+        return
     questions: dict[tuple[str, Type], Question] = {}
     for part in _parts(addresses):
         if pointers:
@@ -179,7 +173,8 @@ def _ask(
     if dashed:
         told.tried.update(addresses)
         for family in dict.fromkeys(map(family_of, addresses)):
-            questions["", family] = _made_up(look, family)
+            made_up_name = f"no-pod-{look.rng.getrandbits(48):012x}.{look.wanted.below}"
+            questions["", family] = Question(made_up_name, family, needed=look.matters(family))
     replies = dict(zip(questions, (yield list(questions.values())), strict=True))
     made_up = {rdtype: reply for (address, rdtype), reply in replies.items() if not address}
     if pointers:
@@ -192,7 +187,6 @@ def _ask(
             rdtypes = [Type.PTR] * pointers + [family_of(address)] * dashed
             said = [(questions[address, each], replies[address, each]) for each in rdtypes]
             _take_in(look, told, address, said, made_up)
-    return told
 
 
 def _parts(addresses: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -201,7 +195,7 @@ def _parts(addresses: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _take_in(
     look: Look,
-    told: "_Told",
+    told: _Told,
     address: str,
     said: Iterable[tuple[Question, Reply]],
     made_up: Mapping[Type, Reply],
@@ -240,12 +234,6 @@ def _check_made_up(look: Look, reply: Reply) -> None:
         raise StopError(Unknown(any_name(look.wanted, reply.addresses)))
 
 
-def _made_up(look: Look, family: Type) -> Question:
-    """For a name that no pod has."""
-    name = f"no-pod-{look.rng.getrandbits(48):012x}.{look.wanted.below}"
-    return Question(name, family, needed=look.matters(family))
-
-
 def _ptr(look: Look, address: str) -> Question:
     needed = look.matters(family_of(address)) and not look.memory.no_ptr
     return Question(reverse_name(address), Type.PTR, needed=needed)
@@ -281,7 +269,8 @@ def check_lone(look: Look, listed: Iterable[Sequence[str]]) -> Asking[None]:
     lone = [each[0] for each in listed if len(each) == 1 and each[0] not in memory.names]
     if not lone:
         return
-    told = yield from _ask(look, lone, dashed=True)
+    told = _Told()
+    yield from _ask(look, told, lone, dashed=True)
     if told.failures:
         raise StopError(Unknown(next(iter(told.failures.values()))))
     if not told.denied:

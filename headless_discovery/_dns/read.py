@@ -39,15 +39,10 @@ _TO_QUESTION = b"\xc0\x0c"
 
 
 def read(wire: bytes, before: Answer | None = None) -> Answer:
-    """What the reply says.
+    """What a reply to a question of ours says (`is_reply`); bytes after it are passed over.
 
-    Args:
-        wire: A reply to a question of ours (`is_reply`); bytes after the message are passed over.
-        before: What an earlier reply to the same question said. Where the records are the same,
-            whatever their order and TTLs, its values are reused, the same objects.
-
-    Raises:
-        MalformedReplyError: It makes no sense, or holds more than can be read in 50 ms.
+    ``before`` is what an earlier reply to the same question said. Where the records are the same,
+    whatever their order and TTLs, its values are reused, the same objects. Raises as `parse` does.
     """
     return scan(wire, before) or parse(wire)
 
@@ -273,7 +268,7 @@ def _parse(wire: bytes, name: _Name) -> Answer:
     counted = [*aliases, *answers, *glue, *saying_no]
     return Answer(
         rcode,
-        truncated=bool(flags & _TRUNCATED),
+        truncated=flags & _TRUNCATED > 0,
         ttl=min((record.ttl for record in counted), default=NEGATIVE_TTL),
         addresses=_texts(wire, answers) if rdtype in (Type.A, Type.AAAA) else (),
         services=tuple(services.values()),

@@ -10,7 +10,6 @@ import math
 import os
 import socket
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from .._errors import ConfigurationError, LookupFailed, check_seconds
@@ -64,7 +63,7 @@ class Resolver:
             )
         self.edns = edns
         self._given = None if nameservers is None else _given_servers(nameservers)
-        self._resolv_conf = Watched(RESOLV_CONF)
+        self._resolv_conf: tuple[object, ResolvConf] = (object(), ResolvConf())
 
     def __repr__(self) -> str:
         given = None if self._given is None else [str(server) for server in self._given]
@@ -86,7 +85,7 @@ class Resolver:
                 for text in variable.split(",")
             )
         if servers is None:
-            conf = self._resolv_conf.read()
+            conf = self._conf()
             servers = tuple(
                 parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers
             )
@@ -98,6 +97,26 @@ class Resolver:
                 f"Resolver(['10.96.0.10']) or set ${NAMESERVER_VARIABLE}.",
             )
         return Plan(servers, self.edns, self.timeout, self.lifetime, tcp_first)
+
+    def _conf(self) -> ResolvConf:
+        """The present content of resolv.conf, read when it has changed; empty if it cannot be."""
+        try:
+            status = RESOLV_CONF.stat()
+            # A file that was replaced may have the time and the size of the old one.
+            stamp: object = (
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+                status.st_size,
+                status.st_ino,
+                status.st_dev,
+            )
+        except OSError:
+            stamp = None
+        seen, conf = self._resolv_conf
+        if seen != stamp:
+            conf = ResolvConf.parse(read_text(RESOLV_CONF) or "")
+            self._resolv_conf = (stamp, conf)
+        return conf
 
     def servers(self) -> tuple[Server, ...]:
         """The name servers to query now, in order; raises as `plan` does."""
@@ -176,34 +195,6 @@ class Resolver:
         """The same for a clock that moves only by hand: yields seconds to let pass."""
         return self.run(steps, clock)
         yield 0.0
-
-
-class Watched:
-    """A resolv.conf, read again when it has changed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._seen: tuple[object, ResolvConf] = (object(), ResolvConf())
-
-    def read(self) -> ResolvConf:
-        """Its present content; empty if it cannot be read."""
-        try:
-            status = self._path.stat()
-            # A file that was replaced may have the time and the size of the old one.
-            stamp: object = (
-                status.st_mtime_ns,
-                status.st_ctime_ns,
-                status.st_size,
-                status.st_ino,
-                status.st_dev,
-            )
-        except OSError:
-            stamp = None
-        seen, conf = self._seen
-        if seen != stamp:
-            conf = ResolvConf.parse(read_text(self._path) or "")
-            self._seen = (stamp, conf)
-        return conf
 
 
 def _given_servers(nameservers: Sequence[str]) -> tuple[Server, ...]:

@@ -289,10 +289,6 @@ class Membership:
         if not before and sum(map(len, map(_ADDRESSES, members))) == len(members):
             return members, (), members
         gone, fresh = found.compared_with(before)
-        if self._several:  # time alone may change these
-            known = [each for each in members if each.identity in self._several]
-            fresh += without(known, fresh)
-            gone = without(before, without(members, fresh))
         old, several = by_identity(gone), dict[tuple[str, str], _Several]()
         pairs = zip(fresh, map(old.get, map(identity_of, fresh)), strict=True)
         shown = [part for pair in pairs for part in self._current(*pair, asked, several)]
