@@ -34,11 +34,8 @@ class Server(NamedTuple):
 
     def __str__(self) -> str:
         """``10.96.0.10:53``, ``[fd00::a]:53``."""
-        return (
-            f"[{self.address}]:{self.port}"
-            if ":" in self.address
-            else f"{self.address}:{self.port}"
-        )
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
 
 
 @attrs.define

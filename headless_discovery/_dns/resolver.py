@@ -136,11 +136,9 @@ class Resolver:
         trouble: OSError | None = None
         servers = self.servers()
         for server in servers:
-            family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-            where: tuple[object, ...] = (server.address, server.port)
             try:
-                with socket.socket(family, socket.SOCK_DGRAM) as routed:
-                    routed.connect(sockets.with_zone(server) if "%" in server.address else where)
+                with socket.socket(sockets.address_family(server), socket.SOCK_DGRAM) as routed:
+                    routed.connect(sockets.socket_address(server))
                     found[str(ipaddress.ip_address(routed.getsockname()[0]))] = None
             except OSError as error:
                 trouble = error

@@ -127,10 +127,10 @@ class Sockets:
         # connected: others' datagrams are not seen.
         server = send.server
         kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
-        opened = socket.socket(_family(server), kind)
+        opened = socket.socket(address_family(server), kind)
         self._open[send] = one = _Open(send, opened)
         opened.setblocking(False)
-        to = with_zone(server) if "%" in server.address else (server.address, server.port)
+        to = socket_address(server)
         if send.tcp:
             one.unsent = len(send.wire).to_bytes(_LENGTH, "big") + send.wire
             one.stream = _Stream()
@@ -195,13 +195,16 @@ class Select:
         return [(one, self._masks[one]) for one in (*readable, *writable)]
 
 
-def with_zone(server: Server) -> tuple[object, ...]:
+def socket_address(server: Server) -> tuple[object, ...]:
     """As `connect` takes it: with the number of the zone of ``fe80::1%eth0``."""
+    if "%" not in server.address:
+        return server
     numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    return socket.getaddrinfo(server.address, server.port, _family(server), flags=numeric)[0][4]
+    return socket.getaddrinfo(*server, address_family(server), flags=numeric)[0][4]
 
 
-def _family(server: Server) -> socket.AddressFamily:
+def address_family(server: Server) -> socket.AddressFamily:
+    """Of its address."""
     return socket.AF_INET6 if ":" in server.address else socket.AF_INET
 
 
