@@ -1,7 +1,8 @@
 """A whole `Peers.refresh` beside another commit's: ``scripts/benchmark refresh --against REV``.
 
-Each library runs in a process of its own, from the files of its commit, and both take turns. The
-best rounds of each are compared, since load only adds to them.
+Each library runs in processes of its own, from the files of its commit, and all take turns. They
+are several, since one may be a tenth slower than the next by where its memory lies. The best rounds
+of each library are compared, since load only adds to them.
 """
 
 import gc
@@ -11,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ._library import ADDRESSES, SERVICES, SRV, Library, rolling
@@ -21,7 +22,7 @@ HERE = "this tree"
 _ROOT = Path(__file__).parents[1]
 _CASES = ("unchanged", "some pods replaced", "all new")
 _SETS = tuple((1, pods) for pods in ADDRESSES) + tuple((SRV, pods) for pods in SERVICES)
-_ROUNDS, _BEST = 150, 20
+_PROCESSES, _ROUNDS, _BEST = 3, 50, 20
 
 
 def run(against: str = "HEAD") -> list[Table]:
@@ -29,18 +30,16 @@ def run(against: str = "HEAD") -> list[Table]:
     from ._replay import Replay  # noqa: PLC0415 - not to be had with an older commit's library
 
     tables = [Table(f"A whole refresh, {case}", against, taken="Best") for case in _CASES]
-    with (
-        Replay() as replay,
-        _of(against) as there,
-        _worker(_ROOT, replay.port) as ours,
-        _worker(there, replay.port) as theirs,
-    ):
-        workers = {HERE: ours, against: theirs}
+    with Replay() as replay, _of(against) as there, ExitStack() as stack:
+        workers = [
+            (row, stack.enter_context(_worker(directory, replay.port)))
+            for row, directory in ((HERE, _ROOT), (against, there)) * _PROCESSES
+        ]
         for rdtype, pods in _SETS:
             for number, table in enumerate(tables):
-                taken = {row: Samples([], []) for row in workers}
+                taken = {row: Samples([], []) for row, _ in workers}
                 for _ in range(_ROUNDS):
-                    for row, worker in workers.items():
+                    for row, worker in workers:
                         wall, cpu = worker(f"{rdtype} {pods} {number}")
                         taken[row].wall.append(wall)
                         taken[row].cpu.append(cpu)
