@@ -124,6 +124,36 @@ def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+def cell(figures: str, row: str, column: int) -> float:
+    """What a table of the figures has in a row: milliseconds."""
+    [line] = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", figures, re.MULTILINE)
+    number, unit = line.split("|")[column].split()[:2]
+    return float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+
+def test_the_costs_in_short_are_those_of_the_tables() -> None:
+    figures = ROOT / "docs" / "figures"
+    lookups = (figures / "lookup.inc").read_text().partition("### SRV")[2]
+    footprint = (figures / "footprint.inc").read_text()
+    lookup = [cell(lookups, "library, unchanged", column) for column in range(3)]
+    ours, dnspython = (cell(footprint, row, 0) for row in ("headless_discovery", "dns.resolver"))
+    [size] = re.findall(r"Memory at 4,000 endpoints \(tracemalloc\): (\d+) bytes", footprint)
+
+    text = " ".join((ROOT / "docs" / "numbers.md").read_text().split())
+    few, hundred, many = lookup
+    assert f"{few:.1f} ms for 3 pods, {hundred:.1f} ms for 100 and {many:.1f} ms for 500" in text
+    assert f"**Memory**: {size} bytes for each pod" in text
+    assert f"{ours / 1000:.2f} s to import, of which dnspython takes {dnspython / 1000:.2f}" in text
+
+
+def test_the_times_that_a_page_quotes_are_in_its_table() -> None:
+    table = (ROOT / "docs" / "figures" / "queues.inc").read_text()
+    text = (ROOT / "docs" / "choosing-a-peer.md").read_text()
+    quoted = re.findall(r"p99 of\s+([\d.]+)\s+instead\s+of\s+([\d.]+\d)", text)
+    assert len(quoted) == 3
+    assert {f"| {number} |" in table for pair in quoted for number in pair} == {True}
+
+
 def test_the_api_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     _, *sections = re.split(r"^\.\. py:currentmodule:: (\S+)$", page, flags=re.MULTILINE)
