@@ -9,7 +9,7 @@ import ipaddress
 import itertools
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import attrs
@@ -240,25 +240,36 @@ class ThisPod:
     """Whether the address was not given, but is the local one that routes to the name server."""
 
     def among(self, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-        """The endpoints that are this pod: one, or one for each port number.
+        """The endpoints that are this pod.
 
         Pods on the host's network share its address: then it is the one with our name too. A name
         alone proves nothing: another namespace may have a ``web-0`` as well.
         """
         found = self.at(endpoints)
-        if len({(each.name, each.pod) for each in found}) < 2:
-            return found
+        ours = [one for each in self._at_each(found) for one in self._decided(each)]
+        return tuple(each for each in found if each in ours)
+
+    def _at_each(self, endpoints: Sequence[Endpoint]) -> Iterator[Sequence[Endpoint]]:
+        """Those at each address of this pod, and at its port where that is known."""
+        for address, port in self.addresses:
+            at_it = (each for each in endpoints if address in each.addresses)
+            yield [each for each in at_it if port is None or each.port in (None, port)]
+
+    def _decided(self, sharing: Sequence[Endpoint]) -> Sequence[Endpoint]:
+        """Which of those that share an address are this pod; none if nothing tells."""
+        if len({each.pod or each.identity for each in sharing}) < 2:
+            return sharing
         for name in self.names:
-            named = [each for each in found if name in (each.name, each.hostname, each.pod)]
+            named = [each for each in sharing if name in (each.name, each.hostname, each.pod)]
             if named:
-                return tuple(named)
+                return named
         return ()
 
     def doubt(self, endpoints: Sequence[Endpoint]) -> str | None:
         """Why it is unknown which one is this pod, in words; ``None`` if it is known."""
         local = (ipaddress.ip_address(address) for address, _ in self.addresses)
-        if self.at(endpoints):
-            if self.among(endpoints):
+        if found := self.at(endpoints):
+            if not any(each and not self._decided(each) for each in self._at_each(found)):
                 return None
             named = (
                 f"none is called {' or '.join(self.names)}" if self.names else "no name is given"
@@ -272,14 +283,8 @@ class ThisPod:
         """Those at an address of this pod, and at its port where that is known."""
         ours = frozenset(address for address, _ in self.addresses)
         found = [each for each in endpoints if not ours.isdisjoint(each.addresses)]
-        if all(port is None for _, port in self.addresses):
-            return tuple(found)
-        return tuple(
-            each
-            for each in found
-            for address, port in self.addresses
-            if address in each.addresses and (port is None or each.port in (None, port))
-        )
+        listed = [one for each in self._at_each(found) for one in each]
+        return tuple(each for each in found if each in listed)
 
     def __str__(self) -> str:
         """Its addresses, for people."""

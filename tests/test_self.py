@@ -11,7 +11,7 @@ from headless_discovery.testing import FakeCluster
 from tests.lookups import FakeResolver, Surroundings
 
 
-def node(cluster: FakeCluster, *pods: tuple[str, int], address: str = "10.0.0.5") -> None:
+def node(cluster: FakeCluster, *pods: tuple[str | None, int], address: str = "10.0.0.5") -> None:
     """A Service ``web`` of pods on one address: (host name, port)."""
     cluster.apply({"kind": "Service", "metadata": {"name": "web"}, "spec": {"clusterIP": "None"}})
     for number, (hostname, port) in enumerate(pods):
@@ -117,6 +117,49 @@ def test_an_address_with_a_port_tells_it_without_a_name(
 ) -> None:
     node(cluster, *TWO)
     assert hostnames(others(cluster, self_address=self_address)) == ["web-1"]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "shown"),
+    [
+        ({"POD_NAME": "web-7d9f-x2"}, {}, [8001, 8002]),
+        ({}, {"self_name": "web-7d9f-x2"}, [8001, 8002]),
+        ({}, {"self_address": "10.0.0.5:8002"}, [8001]),
+    ],
+)
+def test_two_of_a_deployment_on_one_node_have_one_name_so_only_a_port_tells_them_apart(
+    cluster: FakeCluster,
+    environ: dict[str, str],
+    arguments: dict[str, Any],
+    shown: list[int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node(cluster, (None, 8001), (None, 8002))
+    web = others(cluster, {"POD_IP": "10.0.0.5", **environ}, **arguments)
+    assert [endpoint.port for endpoint in web] == shown
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * (len(shown) == 2)
+
+
+@pytest.mark.parametrize("given", ["10.0.0.5,fd00::5", "fd00::5, 10.0.0.5"])
+@pytest.mark.parametrize("family", ["any", "prefer-ipv6", "ipv4"])
+def test_a_pod_of_two_families_is_left_out_under_both_names(
+    cluster: FakeCluster, family: str, given: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    web = cluster.add_service("web", ports={"http": 80}, families=("ipv4", "ipv6"))
+    web.add_pod("10.0.0.5", "fd00::5")
+    web.add_pod("10.0.0.6", "fd00::6")
+    found = others(cluster, {"POD_IPS": given}, family=family)
+    assert {endpoint.address[-1] for endpoint in found} == {"6"}
+    assert not caplog.records
+
+
+def test_each_of_several_ports_of_an_address_may_be_this_pods(
+    cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    node(cluster, *TWO, ("web-2", 8003))
+    web = others(cluster, self_address=["10.0.0.5:8001", "10.0.0.5:8003"])
+    assert hostnames(web) == ["web-1"]
     assert not caplog.records
 
 
