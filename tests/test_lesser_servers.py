@@ -216,6 +216,47 @@ def test_nor_does_nxdomain_of_the_preferred_one() -> None:
     assert look(zone).found == ["web-0 fd00::1 80"]
 
 
+HALF: dict[str, Reply] = {
+    "web SRV": srv(
+        ("web-0.web", 80),
+        ("web-1.web", 80),
+        glue={"web-0.web": ["10.0.0.1"], "web-1.web": ["fd00::2"]},
+    ),
+    "web-0.web A": addresses("10.0.0.1"),
+    "web-0.web AAAA": addresses("fd00::1"),
+    "web-1.web A": addresses("10.0.0.2"),
+    "web-1.web AAAA": addresses("fd00::2"),
+}
+"""What a cache answers that adds the addresses which it happens to have."""
+
+
+@pytest.mark.parametrize(
+    ("family", "lacks", "found"),
+    [
+        ("ipv4", "web-1.web A", ["web-0 10.0.0.1 80", "web-1 10.0.0.2 80"]),
+        ("ipv6", "web-0.web AAAA", ["web-0 fd00::1 80", "web-1 fd00::2 80"]),
+    ],
+)
+def test_a_target_whose_glue_is_of_the_other_family_alone_is_asked_for(
+    family: str, lacks: str, found: list[str]
+) -> None:
+    memory = Memory()
+    first = look(HALF, memory, family=family)
+    assert first.found == found
+    assert first.batches == [["web SRV"], [lacks]]
+    assert look(HALF, memory, now=1, family=family).batches == [["web SRV"]], "once in its TTL"
+    assert look({**HALF, lacks: SERVFAIL}, family=family).outcome == Unknown(SERVFAIL)
+    for no in (NODATA, NXDOMAIN, BARE_NO):
+        assert len(look({**HALF, lacks: no}, family=family).found) == 1, "it has none"
+
+
+@pytest.mark.parametrize("family", ["any", "prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6"])
+def test_dashed_names_of_two_families_are_not_asked_for(family: str) -> None:
+    names = {"10-0-0-1.web": ["10.0.0.1"], "fd00--1.web": ["fd00::1"]}
+    looked = look({"web SRV": srv(*((name, 80) for name in names), glue=names)}, family=family)
+    assert looked.batches == [["web SRV"]]
+
+
 @pytest.mark.parametrize("ttl", [0, 1, 5, 30, 59])
 def test_a_target_is_asked_for_once_in_its_ttl_and_at_most_each_five_seconds(ttl: int) -> None:
     memory = Memory()
@@ -345,6 +386,31 @@ def test_another_is_needed_for_a_minute_after_it_had_addresses(zone: Zone, key: 
     assert not look(failing, memory, now=61).needed(key)
     look(zone, memory, now=100)
     assert look(zone, memory, now=160).needed(key)
+
+
+@pytest.mark.parametrize("silent", ["A", "AAAA"])
+@pytest.mark.parametrize(
+    ("zone", "wanted"),
+    [
+        ({**PODS, "web SRV": NODATA}, {}),
+        (PODS, {"records": "address", "port": 80}),
+        (unglued(0, 1), {}),
+    ],
+    ids=["portless", "addresses", "unglued"],
+)
+def test_of_two_equal_families_one_that_stayed_silent_is_not_needed_the_next_time(
+    zone: Zone, wanted: dict[str, Any], silent: str
+) -> None:
+    memory = Memory()
+    asked_for = "web-0.web" if "web-0.web A" in zone else "web"
+    other = {"A": "AAAA", "AAAA": "A"}[silent]
+    failing = {key: SILENT if key.endswith(f" {silent}") else each for key, each in zone.items()}
+    assert look(failing, memory, family="any", **wanted).needed(f"{asked_for} {silent}")
+    again = look(failing, memory, now=100, family="any", **wanted)
+    assert not again.needed(f"{asked_for} {silent}")
+    assert again.needed(f"{asked_for} {other}")
+    look(zone, memory, now=200, family="any", **wanted)
+    assert look(zone, memory, now=300, family="any", **wanted).needed(f"{asked_for} {silent}")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import itertools
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -302,9 +302,14 @@ def _no_alias(
 
 
 def ask_targets(
-    look: Look, targets: Sequence[str]
+    look: Look, targets: Sequence[str], half: Collection[str]
 ) -> Asking[tuple[Members, float, LookupFailed | None, bool]]:
     """The addresses of SRV targets without glue, each queried once in its TTL.
+
+    Args:
+        look: The lookup.
+        targets: Their names.
+        half: The names that have addresses of a family that is not wanted: perhaps no others.
 
     Returns:
         The addresses by target; for how many seconds they hold; what failed for too long; and
@@ -320,6 +325,9 @@ def ask_targets(
         if rdtype not in known or known[rdtype].ask_at <= now
     ]
     replies = (yield questions) if questions else []
+    for family in {question.rdtype for question in questions}:
+        pairs = zip(questions, replies, strict=True)
+        look.note_silence(family, [reply for each, reply in pairs if each.rdtype is family])
     failed: dict[str, LookupFailed] = {}
     error: LookupFailed | None = None
     for question, reply in zip(questions, replies, strict=True):
@@ -346,13 +354,12 @@ def ask_targets(
         target: tuple(itertools.chain.from_iterable(each.addresses for each in known.values()))
         for target, known in told.items()
     }
-    for target, addresses in members.items():
-        if addresses:
-            continue
+    for target in [target for target, addresses in members.items() if not addresses]:
         del told[target]  # it must be queried again
-        if target in failed or len(wanted.types) == 2:
+        failure = failed.pop(target, None)
+        if target not in half and (failure or len(wanted.types) == 2):
             question = Question(target, wanted.types[0])
-            raise StopError(Unknown(failed.get(target) or meaning.contradiction(wanted, question)))
+            raise StopError(Unknown(failure or meaning.contradiction(wanted, question)))
     holding = [
         each
         for known in told.values()

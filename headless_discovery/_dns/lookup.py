@@ -130,12 +130,14 @@ def _of_services(look: Look, answer: Answer) -> Asking[Listed | Found]:
     if members.keys() != targets:
         members = {target: answer.glue.get(target, ()) for target in targets}
         bare = [target for target, addresses in members.items() if not addresses]
+    half = _half_glued(look.wanted, members)
+    bare += half
     # What other questions found before is older than this.
     memory.names.clear()
     memory.origins.clear()
     memory.addresses.clear()
     if bare:
-        asked, remaining, error, old = yield from ask_targets(look, bare)
+        asked, remaining, error, old = yield from ask_targets(look, bare, half)
         members, ttl, stale = {**members, **asked}, min(ttl, remaining), stale or old
     else:
         memory.targets.clear()
@@ -154,6 +156,24 @@ def _of_services(look: Look, answer: Answer) -> Asking[Listed | Found]:
         stale=stale,
         left_out=left_out,
     )
+
+
+def _half_glued(wanted: Wanted, members: Members) -> list[str]:
+    """The targets whose glue lacks the only family that is wanted, while others' has it.
+
+    A cache adds what it happens to have. (A dashed name has but one family.)
+    """
+    text = "".join(itertools.chain.from_iterable(members.values()))
+    if len(wanted.types) == 2 or not (":" in text and "." in text):
+        return []  # nearly always
+    [wanted_type] = wanted.types
+    lacking = {
+        name: addresses
+        for name, addresses in members.items()
+        if addresses and wanted_type not in map(family_of, addresses)
+    }
+    named_so = {*_dashed_of(lacking, Type.A), *_dashed_of(lacking, Type.AAAA)}
+    return [name for name in lacking if name not in named_so]
 
 
 # Endpoints.

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 import attrs
 
 from .._endpoint import Endpoint, port_asked_for
-from .._errors import DiscoveryError
+from .._errors import DiscoveryError, LookupTimeout
 from .message import Answer, Type
 from .names import ServiceName
 from .steps import Question, Reply
@@ -163,6 +163,8 @@ class Memory:
     """The last SRV query failed, so addresses are queried together with the next one."""
     no_srv_until: float = -math.inf
     """The server does not support SRV, and is not queried for it until then."""
+    silent: set[Type] = attrs.field(factory=set)
+    """The address types whose last queries had no reply."""
     no_ptr: bool = False
     """The last PTR queries had no reply, so dashed names are queried together with them."""
     known: bool = False
@@ -243,10 +245,20 @@ class Look(NamedTuple):
         for rdtype, reply in replies.items():
             if isinstance(reply, Answer) and reply.records is not None:
                 self.memory.answers[rdtype] = reply
+            self.note_silence(rdtype, [reply])
+
+    def note_silence(self, rdtype: Type, replies: Iterable[Reply]) -> None:
+        """Keeps whether all of these had no reply."""
+        if all(isinstance(reply, LookupTimeout) for reply in replies):
+            self.memory.silent.add(rdtype)
+        else:
+            self.memory.silent.discard(rdtype)
 
     def matters(self, rdtype: Type) -> bool:
-        """Whether a family is requested alone, preferred, or equal to the other."""
-        return self.wanted.needed in (None, rdtype)
+        """Whether a family is requested alone, preferred, or equal to the other and not silent."""
+        if self.wanted.needed is None:
+            return rdtype not in self.memory.silent
+        return self.wanted.needed is rdtype
 
     def needs(self, rdtype: Type) -> bool:
         """Whether its addresses must be had: it matters, or had some lately."""
