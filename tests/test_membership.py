@@ -419,6 +419,20 @@ def test_an_answer_that_calls_itself_stale_confirms_nothing() -> None:
     assert names(members) == "ab"
 
 
+@pytest.mark.parametrize("ttl", [0, 5, 30])
+def test_however_long_it_is_repeated_it_removes_nobody(ttl: int) -> None:
+    lacking = attrs.evolve(found("a", ttl), stale=True)
+    nobody = attrs.evolve(empty(ttl), stale=True)
+    for stale, gone in ((lacking, "b"), (nobody, "")):
+        members = membership()
+        members.learn(found("ab"), 0, 0)
+        for asked in range(10, 3600, 10):
+            members.learn(stale, asked, asked)
+            assert (names(members), departing(members)) == ("ab", gone)
+        members.learn(attrs.evolve(stale, stale=False), 3600, 3600)
+        assert names(members) == ("a" if gone else "")
+
+
 def test_an_answer_that_is_right_but_for_one_thing_says_so() -> None:
     members, error = membership(), LookupFailed("AAAA fails")
     members.learn(attrs.evolve(found("a"), error=error), 0, 0)

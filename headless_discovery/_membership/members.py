@@ -17,10 +17,12 @@ additions, moves
     At once.
 removals
     A missing member stays, `departing`, until the answer that first lacked it is confirmed; the
-    next lookup is after 5 s. Last seen more than 60 s before the query, it is removed at once.
+    next lookup is after 5 s. Last seen more than 60 s before the query, it is removed at once, but
+    not by an answer that is marked as stale.
 Empty after Found
     "grace": kept, STALE, until `empty_grace` and 2 confirmations are over; accepted at once if the
-    set was last confirmed more than 60 s ago. "keep": kept. "clear": accepted.
+    set was last confirmed more than 60 s ago; never while it is marked as stale. "keep": kept.
+    "clear": accepted.
 Empty from the start
     EMPTY; the next lookup is after its TTL, clamped to `refresh_floor` and 5 s.
 Unknown
@@ -317,7 +319,8 @@ class Membership:
         from_now = _Missing(self._confirmed_at, asked)
         for identity, endpoint in unlisted.items():
             since = self._missing.get(identity, from_now)
-            if asked.at - since.last_seen <= _FORGET_AFTER and not asked.confirms(since.first):
+            recent = asked.stale or asked.at - since.last_seen <= _FORGET_AFTER
+            if recent and not asked.confirms(since.first):
                 missing[identity] = since
                 departing.append(endpoint)
         self._forget(unlisted.keys() - missing.keys())
@@ -422,6 +425,8 @@ class Membership:
 
     def _believes_copies(self, asked: Heard) -> bool:
         """Whether empty answers, which caches may copy, are accepted after a full one by now."""
+        if asked.stale:
+            return False
         if asked.at - self._confirmed_at > _FORGET_AFTER:
             return True
         grace = self._grace or _Grace(asked, asked)
