@@ -174,6 +174,21 @@ def test_its_lone_pod_is_no_virtual_ip(found: tuple[str, tuple[str, ...]]) -> No
     assert look(zone, records="address", port=80).found == ["10-0-0-1 10.0.0.1 80"]
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+@pytest.mark.parametrize("family", ["prefer-ipv4", "any"])
+def test_a_lone_address_that_srv_does_not_list_is_no_pod(family: str, address: str) -> None:
+    """One of two servers gives an address of its own for every name, and the other knows better."""
+    listed = "10.0.0.1" if "." in address else "fd00::1"
+    zone: Zone = {
+        "web A": addresses(address) if "." in address else NODATA,
+        "web AAAA": addresses(address) if ":" in address else NODATA,
+        "web SRV": srv(("web-0.web", 80), glue={"web-0.web": [listed]}),
+    }
+    looked = look(zone, records="address", port=80, family=family)
+    assert isinstance(looked.outcome, Unknown)
+    assert "contradicts" in str(looked.error)
+
+
 def test_a_virtual_ip_of_two_families_is_one_whichever_ptr_tells() -> None:
     zone: Zone = {
         "web A": addresses("10.96.0.20"),

@@ -4,6 +4,7 @@ An address is not a name. A name ends when its address left, and the others are 
 since an address can come back as another pod. A check that fails changes nothing.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
@@ -15,6 +16,7 @@ from .meaning import (
     StopError,
     any_name,
     check_headless,
+    contradiction,
     dashed_name,
     is_proven,
     no_name,
@@ -284,7 +286,17 @@ def check_lone(look: Look, listed: Iterable[Sequence[str]]) -> Asking[None]:
         names = reply.pointers if isinstance(reply, Answer) else ()
         if wanted.below in names:
             raise StopError(virtual(wanted, address))
+        if isinstance(services, Answer) and _is_another(services, address):
+            question = Question(dashed_name(wanted, address), family_of(address))
+            raise StopError(Unknown(contradiction(wanted, question)))
         if isinstance(services, LookupFailed) and not any(map(wanted.service.owns, names)):
             raise StopError(Unknown(services))
     for address in told.denied:
         memory.name(address, (dashed_name(wanted, address),), Origin.DASHED)
+
+
+def _is_another(services: Answer, address: str) -> bool:
+    """Whether SRV's glue has addresses of this one's family, and not this one."""
+    glue = itertools.chain.from_iterable(services.glue.values())
+    alike = [each for each in glue if family_of(each) is family_of(address)]
+    return bool(alike) and address not in alike
