@@ -89,7 +89,7 @@ class Answers:
                 reply = Reply(_packer.REFUSED, authoritative=False)
             case "nxdomain":
                 reply = self.zone.no_such_name()
-            case "wrong-id":
+            case _:
                 reply = self._reply(question)
                 question = attrs.evolve(question, id=question.id ^ 0xFFFF)
         return self._pack(reply, question, tcp=tcp)

@@ -183,16 +183,15 @@ class _Connection:
     def go_on(self, events: int, selector: selectors.BaseSelector) -> None:
         """Takes what came, and sends what there is."""
         try:
-            if events & selectors.EVENT_READ:
-                came = self.opened.recv(65535)
-                self.over |= not came
-                self._received += came
-            self._answer()
-            if self._unsent:
-                del self._unsent[: self.opened.send(self._unsent)]
+            with contextlib.suppress(BlockingIOError):  # it will tell when it is writable
+                if events & selectors.EVENT_READ:
+                    came = self.opened.recv(65535)
+                    self.over |= not came
+                    self._received += came
                 self._answer()
-        except BlockingIOError:
-            pass  # the socket will tell when it is writable
+                if self._unsent:
+                    del self._unsent[: self.opened.send(self._unsent)]
+                    self._answer()
         except OSError:
             self.over = True
         if not self.over:

@@ -204,6 +204,7 @@ def test_a_service_has_the_families_that_an_api_server_of_both_gives_it(
 
 def test_objects_are_deleted_by_kind_and_name(cluster: FakeCluster) -> None:
     objects = [service(), pod(), endpoint_slice()]
+    cluster.delete({"kind": "ConfigMap", "metadata": {"name": "of no concern"}})
     cluster.apply([{"kind": "Namespace", "metadata": {"name": "shop"}}, *objects])
     for one in objects:
         cluster.delete(one)
