@@ -36,7 +36,7 @@ from headless_discovery.testing import FakeCluster, FakePod, FakeService
 from tests.api_server import ApiServer
 from tests.lookups import Found
 from tests.slices import bookmark, endpoint, event, many, slice_of
-from tests.tasks import LIBRARIES, LibraryName, run
+from tests.tasks import LIBRARIES, LibraryName, pause, run
 
 pytestmark = pytest.mark.slow
 
@@ -526,12 +526,12 @@ def test_auto_takes_dns_for_good_where_they_cannot(
 
 
 def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> None:
-    said: Any = None
+    late: Any = None
 
     class Silent(type(cluster.slices)):  # type: ignore[misc] # of a private class
         def background(self, watch: Any, clock: Any) -> Any:
-            nonlocal said
-            said, following = watch._learn, super().background(watch, clock)
+            nonlocal late
+            late, following = watch, super().background(watch, clock)
             following.due = lambda: None
             return following
 
@@ -546,7 +546,8 @@ def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> No
     assert peers.pick().address == "10.0.0.1"
     assert cluster.clock.now() - before == pytest.approx(5, abs=0.1)
     assert peers.snapshot.source == "dns"
-    said(Found((), 0), 0)  # it was under way, and comes too late
+    late.answered(200, {}, cluster.clock.now())  # it was under way, and comes too late
+    assert list(late.received(bookmark(1, end=True), cluster.clock.now()))
     assert len(peers.endpoints()) == 1
     peers.close()
 
@@ -844,6 +845,56 @@ def test_one_of_10_000_endpoints_takes_at_most_a_kibibyte() -> None:
 
 
 # Over a real connection.
+
+EIGHT_MIB = 8 * 1024 * 1024
+HOSTILE = {
+    "spaces": event("ADDED", slice_of("b", version=99))[:-2].ljust(EIGHT_MIB - 2) + b"}\n",
+    "values": b'{"type":"ADDED","object":['.ljust(EIGHT_MIB // 2, b"[").ljust(EIGHT_MIB - 1, b",")
+    + b"\n",
+    "digits": b'{"type":"ADDED","object":[' + (b"9" * 4000 + b",") * 2000 + b"9]}\n",
+    "names": b'{"type":"ADDED","object":{"metadata":{'
+    + b",".join(b'"%x":1' % number for number in range(49_000)) + b"}}}\n",
+    "endpoints": event("ADDED", slice_of("b", *[endpoint("10.0.0.9", hostname="a")] * 10_000)),
+    "pods of one name": event(
+        "ADDED",
+        slice_of(
+            "b",
+            *(endpoint(f"10.1.{at >> 8}.{at & 255}", hostname="a") for at in range(1000)),
+            ports=[{"name": "http", "port": at + 1} for at in range(15_000)],
+            version=99,
+        ),
+    ),
+}  # fmt: skip
+"""Events of a server that means ill."""
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_no_event_holds_the_loop_for_more_than_50_ms(library: LibraryName, line: bytes) -> None:
+    """CPU time of its thread: what other threads and processes do is not counted."""
+
+    async def main() -> float:
+        longest = 0.0
+        with ApiServer(slice_of("a", endpoint("10.0.0.1"))) as api:
+            source = EndpointSlices(server=api.url)
+            async with aio.peers("web.shop", port="http", source=source) as peers:
+                await peers.endpoints()
+                before = peers.snapshot
+                answered_at = before.answered_at
+                api.send(line)
+                while peers.snapshot is before and peers.snapshot.answered_at == answered_at:
+                    began = time.thread_time()
+                    await pause(0)
+                    longest = max(longest, time.thread_time() - began)
+                for _ in range(20):
+                    began = time.thread_time()
+                    await pause(0.005)
+                    longest = max(longest, time.thread_time() - began)
+        return longest
+
+    longest = min(run(library, main) for _ in range(3))
+    print(f"{1000 * longest:.0f} ms")
+    assert longest < (0.05 if sys.gettrace() is None else 1)  # coverage takes its time
 
 
 @pytest.mark.parametrize("shell", ["threads", "asyncio", "trio"])

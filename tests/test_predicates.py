@@ -263,6 +263,7 @@ class Odd(Exception):
 
 HTTPCORE = of("httpcore", "RemoteProtocolError", of("httpcore", "ProtocolError"))
 HTTPX = of("httpx2", "RemoteProtocolError", of("httpx2", "TransportError"))
+AIOHTTP = of("aiohttp.client_exceptions", "ClientConnectionError")
 REFUSED_STREAM = SimpleNamespace(stream_id=5, error_code=7)
 CANCELLED_STREAM = SimpleNamespace(stream_id=5, error_code=8)
 
@@ -308,6 +309,8 @@ def test_the_endpoint_was_not_reached(error: BaseException) -> None:
         of("redis.exceptions", "ConnectionError")("refused"),
         of("requests.exceptions", "ConnectionError")("no cause"),
         of("anyio", "BrokenResourceError")(),
+        AIOHTTP("Connection lost"),
+        caused(AIOHTTP("Failed to send bytes"), ConnectionResetError()),
     ],
     ids=repr,
 )
@@ -337,6 +340,7 @@ def test_the_connection_failed_but_the_request_may_have_arrived(error: BaseExcep
         of("httpx", "PoolTimeout", of("httpx", "TransportError"))("our own pool is full"),
         of("httpx", "LocalProtocolError", of("httpx", "TransportError"))("our own mistake"),
         of("redis.exceptions", "AuthenticationError", of("redis.exceptions", "ConnectionError"))(),
+        caused(AIOHTTP("Failed to send bytes"), ZeroDivisionError("in the body")),
         of("grpc", "RpcError")("without a code"),
         of("grpc", "RpcError", code=lambda self: SimpleNamespace(name="NOT_FOUND"))(),
     ],

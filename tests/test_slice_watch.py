@@ -1,5 +1,6 @@
 """Watching EndpointSlices: what is asked next, and what comes of what the server says."""
 
+import json
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +68,8 @@ class Driven:
             list(self.watch.received(each, self.now))
 
     def end(self, error: str | None = None) -> None:
-        list(self.watch.ended(error, self.now))
+        if not self.watch.finished:
+            list(self.watch.ended(error, self.now))
 
     def refuse(self, code: int, found: Object | None = None, **headers: str) -> None:
         """A whole response that is an error."""
@@ -153,6 +155,17 @@ def test_bytes_may_come_in_any_parts() -> None:
         driven.answer()
         driven.send(*(data[at : at + size] for at in range(0, len(data), size)))
         assert driven.addresses == ["10.0.0.1"]
+
+
+def test_a_part_may_end_within_a_letter() -> None:
+    named = slice_of("a", endpoint("10.0.0.1", zone="zürich-北"))
+    data = json.dumps({"type": "ADDED", "object": named}, ensure_ascii=False).encode() + b"\r\n"
+    driven = Driven()
+    driven.ask()
+    driven.answer()
+    driven.send(*(data[at : at + 1] for at in range(len(data))), bookmark(9, end=True))
+    assert isinstance(driven.outcome, Found)
+    assert driven.outcome.endpoints[0].zone == "zürich-北"
 
 
 def test_lines_end_in_a_newline_alone() -> None:
@@ -275,6 +288,29 @@ def test_a_first_state_that_ends_early_is_thrown_away() -> None:
     assert driven.addresses == ["10.0.0.2"]
 
 
+VALUES: list[Object] = [{} for _ in range(60_000)]
+"""More than are parsed at once."""
+
+
+@pytest.mark.parametrize("much", [page(ONE) | {"note": VALUES}, page(ONE) | {"note": "x" * 2**23}])
+def test_a_page_that_is_too_large_is_asked_for_slice_by_slice(much: Object) -> None:
+    driven = Driven(lists={SERVER})
+    listed(driven, much)
+    assert driven.told == []
+    assert driven.pause() < 1
+    assert listed(driven, page(ONE, more="go on")) == {"limit": "1"}
+    assert listed(driven, page(TWO)) == {"limit": "1", "continue": "go on"}
+    assert len(driven.addresses) == 2
+
+
+def test_a_slice_that_is_too_large_alone_is_a_failure() -> None:
+    driven = Driven(lists={SERVER})
+    for _ in range(2):
+        listed(driven, page(ONE) | {"note": VALUES})
+        driven.pause()
+    assert "more values than" in str(driven.error)
+
+
 # Changes.
 
 
@@ -387,6 +423,45 @@ def test_so_is_one_with_a_lower_version() -> None:
     assert driven.live
     assert driven.pause() < 1
     assert "resourceVersion" not in driven.ask()
+
+
+def test_versions_that_are_lower_again_and_again_are_a_failure() -> None:
+    """A server that has none sends them in any order."""
+    driven = Driven()
+    driven.begin(ONE, version=100)
+    driven.send(bookmark(99))
+    assert driven.live
+    driven.pause()
+    driven.begin(ONE, version=100)
+    driven.send(bookmark(99))
+    assert "lower" in str(driven.error)
+    assert driven.pause() >= 1
+
+
+@pytest.mark.parametrize("version", ["", "0"])
+def test_a_list_without_a_version_is_followed_as_well(version: str) -> None:
+    driven = Driven(lists={SERVER})
+    listed(driven, page(ONE) | {"metadata": {"resourceVersion": version}})
+    assert driven.addresses == ["10.0.0.1"]
+    assert driven.ask().get("resourceVersion", "") == version
+    driven.answer()
+    driven.send(event("ADDED", ONE), event("ADDED", TWO))
+    driven.go(0.02)
+    assert driven.addresses == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_a_connection_that_was_closed_while_it_was_idle_is_no_trouble() -> None:
+    driven = Driven()
+    driven.begin(ONE)
+    driven.now += 55
+    driven.send(bookmark(9))
+    driven.end()
+    driven.ask()
+    driven.end("the server closed the connection")
+    assert driven.live
+    assert driven.ask()["resourceVersion"] == "9"
+    driven.end("connection refused")
+    assert "refused" in str(driven.error)
 
 
 def test_a_version_that_is_no_number_is_never_lower() -> None:
@@ -567,6 +642,19 @@ def test_too_many_requests_are_asked_again_when_the_server_says() -> None:
     assert 1 <= driven.pause() <= 4
 
 
+@pytest.mark.parametrize("code", [401, 403, 429, 500, 502])
+@pytest.mark.parametrize("body", [b"<html>\xff no</html>", b"null", b"[1]", b'{"message": null}'])
+def test_the_body_of_an_error_may_be_anything(code: int, body: bytes) -> None:
+    driven = Driven()
+    for _ in range(2):
+        driven.ask()
+        driven.answer(code)
+        driven.send(body)
+        driven.end()
+        driven.now += 5
+    assert str(driven.error).endswith(f"said {code}")
+
+
 @pytest.mark.parametrize("code", [500, 503, 504, 301, 404])
 def test_any_other_status_forgets_the_version(code: int) -> None:
     driven = Driven()
@@ -623,6 +711,11 @@ def test_a_version_that_is_gone_is_no_failure_but_twice_in_a_minute() -> None:
         b'{"type":"ERROR","object":5}\n',
         b'{"type":"BOOKMARK","object":{"metadata":{}}}\n',
         b"\xff\xfe\n",
+        b'{"type":"ADDED","object":[' + b"{}," * 60_000 + b"{}]}\n",
+        b'{"type":"ADDED","object":' + b"9" * 21 + b"}\n",
+        event("ADDED", slice_of("b", *[endpoint("10.0.0.2")] * 1001)),
+        event("ADDED", slice_of("b", *[endpoint(*["10.0.0.2"] * 101)] * 100)),
+        event("ADDED", slice_of("b", ports=[{"name": "http", "port": 1}] * 20_001)),
         b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":' + b"9" * 10_000 + b"}}}\n",
     ],
 )

@@ -1,8 +1,8 @@
 """What the EndpointSlices of a Service come to: the endpoints that DNS would publish of them."""
 
 import logging
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Generator, Iterable
+from typing import Any, TypeVar
 
 import pytest
 
@@ -12,9 +12,20 @@ from headless_discovery._api.slices import Slices
 from headless_discovery._endpoint import Empty, Found, Outcome, Wrong
 from tests.slices import Object, endpoint, many, slice_of
 
+T = TypeVar("T")
 BELOW = "web.shop.svc.cluster.local"
 MANAGED = {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"}
 HEADLESS = {**MANAGED, "service.kubernetes.io/headless": ""}
+
+
+def all_of(steps: Generator[None, None, T]) -> T:
+    """What comes of it, without the pauses."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 class Set:
@@ -27,19 +38,13 @@ class Set:
             self.put(one)
 
     def put(self, one: Object, at: float = 0) -> bool:
-        return self.slices.put(self.query.read(one), at)
+        return all_of(self.slices.put(all_of(self.query.read(one)), at))
 
     def drop(self, name: str, at: float = 0) -> bool:
-        return self.slices.drop(name, at)
+        return all_of(self.slices.drop(name, at))
 
     def settle(self, at: float = 0) -> Outcome:
-        settling = self.slices.settle(at)
-        while True:
-            try:
-                next(settling)
-            except StopIteration as done:
-                outcome: Outcome = done.value
-                return outcome
+        return all_of(self.slices.settle(at))
 
     def found(self, at: float = 0) -> tuple[Endpoint, ...]:
         outcome = self.settle(at)
@@ -308,6 +313,33 @@ def test_pods_that_share_a_name_are_several() -> None:
     assert (first.address, second.address) == ("10.0.0.1", "10.0.0.2")
 
 
+def test_whatever_has_an_address_in_common_is_one_pod() -> None:
+    web = Set(
+        slice_of("a", endpoint("10.0.0.1", hostname="db", pod="p", uid="1")),
+        slice_of("b", endpoint("10.0.0.2", hostname="db", pod="q", uid="2")),
+    )
+    assert len(web.found()) == 2
+    web.put(slice_of("c", endpoint("10.0.0.2", "10.0.0.1", hostname="db", pod="r", uid="3")))
+    assert web.shown() == ["db 10.0.0.1 10.0.0.2 8080"]
+    web.drop("a", at=10)
+    web.drop("c", at=10)
+    assert web.shown(20) == ["db 10.0.0.2 8080"]
+
+
+def test_thousands_of_pods_may_share_a_name() -> None:
+    """Each step takes as long for one more: else these would take minutes."""
+    count = 20
+    web = Set()
+    for at in range(count):
+        pods = [endpoint(f"10.{at}.{n >> 8}.{n & 255}", hostname="db") for n in range(1000)]
+        web.put(slice_of(f"s{at}", *pods))
+    assert len(web.found()) == count * 1000
+    web.put(slice_of("s0", endpoint("10.0.0.0", hostname="db")))
+    web.drop("s1")
+    web.found(1)
+    assert len(web.found(20)) == (count - 2) * 1000 + 1
+
+
 def test_the_newest_of_them_has_the_name_until_it_goes() -> None:
     def pod(at: int, **options: Any) -> Object:
         return endpoint(f"10.0.0.{at}", hostname="web", pod=f"p{at}", **options)
@@ -440,7 +472,7 @@ def test_one_of_several_under_a_name_that_vanishes_is_kept_as_well() -> None:
 def test_all_that_a_new_list_lacks_has_vanished() -> None:
     web = Set(slice_of("a", endpoint("10.0.0.1")), slice_of("b", endpoint("10.0.0.2")))
     one, two = web.found()
-    new = web.query.read(slice_of("a", endpoint("10.0.0.1")))
+    new = all_of(web.query.read(slice_of("a", endpoint("10.0.0.1"))))
     assert len(list(web.slices.replace({"a": new}, 10))) == 2
     assert web.found(10) == (one, two)
     assert web.found(12)[0] is one
@@ -524,7 +556,7 @@ def test_those_that_others_wrote_say_nothing_of_it() -> None:
 )
 def test_nonsense_is_refused_whole(nonsense: object) -> None:
     with pytest.raises(MalformedSliceError):
-        Set().query.read(nonsense)
+        all_of(Set().query.read(nonsense))
 
 
 # A result that is given up halfway.
@@ -562,6 +594,17 @@ def test_what_comes_back_after_a_result_was_given_up_is_shown() -> None:
     settling.close()
     web.put(many(600), at=2)
     assert len(web.found(at=2)) == 600
+
+
+def test_a_slice_that_was_taken_in_halfway_was_not_taken_in() -> None:
+    web = Set(many(700))
+    assert len(web.found()) == 700
+    for steps in (web.slices.put(all_of(web.query.read(many(1000))), 1), web.slices.drop("s0", 1)):
+        next(steps)
+        steps.close()
+        assert len(web.found(20)) == 700
+    web.put(many(1000), at=1)
+    assert len(web.found(1)) == 1000
 
 
 def same(one: Outcome, other: Outcome) -> bool:

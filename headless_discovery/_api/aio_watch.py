@@ -68,7 +68,7 @@ class Watcher:
 
     async def _run(self) -> None:
         try:
-            while not self.stopped:
+            while not self.stopped:  # pragma: no branch - unless a library swallowed its end
                 path = self.watch.next(self.clock.now())
                 if path is None:
                     await self._pause()

@@ -7,7 +7,7 @@ import ipaddress
 import re
 import socket  # for inet_pton alone
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import attrs
@@ -21,6 +21,13 @@ _HEADLESS = "service.kubernetes.io/headless"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLER = "endpointslice-controller.k8s.io"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+_MOST_ENDPOINTS, _MOST_PORTS = 1000, 20_000
+"""Of one slice: the API server accepts no more (``ValidateEndpointSlice``)."""
+_MOST_ADDRESSES = 10 * _MOST_ENDPOINTS
+"""Of one slice: the controller gives each endpoint one."""
+_AT_ONCE = 100
+"""Endpoints that are read without a pause."""
 
 
 class MalformedSliceError(Exception):
@@ -78,37 +85,43 @@ class SliceQuery:
         by_name = {"ipv4": (4,), "ipv6": (6,), "prefer-ipv6": (6, 4)}
         return by_name.get(self.family, (4, 6))
 
-    def read(self, found: object) -> ParsedSlice:
-        """An object of the API; raises `MalformedSliceError`."""
+    def read(self, found: object) -> Generator[None, None, ParsedSlice]:
+        """An object of the API, with pauses; raises `MalformedSliceError`."""
         try:
-            return self._read(found)
+            return (yield from self._read(found))
         except (TypeError, ValueError, KeyError, AttributeError, OSError) as error:
             raise MalformedSliceError(f"not an EndpointSlice: {error!r}") from error
 
-    def _read(self, found: Any) -> ParsedSlice:
+    def _read(self, found: Any) -> Generator[None, None, ParsedSlice]:
         metadata = found["metadata"]
         labels = metadata.get("labels") or {}
         kind = found.get("addressType")
         family = {"IPv4": 4, "IPv6": 6}.get(kind)
         by_controller = labels.get(_MANAGED_BY) == _CONTROLLER
-        rows: tuple[Row, ...] = ()
+        rows: list[Row] = []
         impossible: list[str] = []
         elsewhere: bool | None = None
         if family is not None:
-            numbers = self._numbers(found.get("ports"))
-            rows = tuple(self._rows(found.get("endpoints"), numbers, family, impossible))
+            numbers = self._numbers(_few(found.get("ports"), _MOST_PORTS))
+            endpoints = _few(found.get("endpoints"), _MOST_ENDPOINTS)
+            _few([text for each in endpoints for text in _addresses(each)], _MOST_ADDRESSES)
+            for count, endpoint in enumerate(endpoints, 1):
+                rows += self._rows(endpoint, numbers, family, impossible)
+                if count % _AT_ONCE == 0:
+                    yield
             if family not in self.families:
                 elsewhere = bool(numbers) if any(row.ready for row in rows) else None
-                rows = ()
+                rows = []
         virtual = _HEADLESS not in labels if by_controller else None
         left_out = f"addressType {str(kind)!r:.40}" if family is None else None
         if impossible:
             left_out = f"addresses that no pod can have: {', '.join(impossible[:3])}"
-        return ParsedSlice(_text(metadata["name"]), rows, virtual, elsewhere, left_out)
+        return ParsedSlice(_text(metadata["name"]), tuple(rows), virtual, elsewhere, left_out)
 
-    def _numbers(self, ports: Any) -> tuple[int, ...]:
+    def _numbers(self, ports: Sequence[Any]) -> tuple[int, ...]:
+        """At most two: names are unique in a slice, and without one "several" is enough."""
         found: set[int] = set()
-        for port in ports or ():
+        for port in ports:
             number, name = port.get("port") or 0, port.get("name") or ""
             if not isinstance(number, int) or not 0 <= number < 65536:
                 raise ValueError(f"port {number!r}")
@@ -117,43 +130,54 @@ class SliceQuery:
                 (name.lower(), protocol.lower()) == (self.port, self.protocol)
             ):
                 found.add(number)
-        return tuple(sorted(found - {0}))
+        return tuple(sorted(found - {0})[:2])
 
     def _rows(
-        self, endpoints: Any, numbers: tuple[int, ...], family: int, impossible: list[str]
+        self, endpoint: Any, numbers: tuple[int, ...], family: int, impossible: list[str]
     ) -> Iterator[Row]:
-        for endpoint in endpoints or ():
-            conditions = endpoint.get("conditions") or {}
-            ready = conditions.get("ready") in (True, None)
-            target = endpoint.get("targetRef") or {}
-            pod, zone, node = target.get("name"), endpoint.get("zone"), endpoint.get("nodeName")
-            hostname = endpoint.get("hostname") or ""
-            if not hostname and self.pod_names and pod and len(pod) < 64:
-                hostname = pod
-            addresses = tuple([_address(text, family) for text in endpoint.get("addresses") or ()])
-            if no_pods := wanted.impossible("\n".join(["", *addresses, ""])):
-                impossible += no_pods
-                addresses = tuple([each for each in addresses if each not in no_pods])
-            # One name for all of them, or one each (CoreDNS, ``endpointHostname``).
-            if hostname and len(addresses) > 1:
-                addresses = tuple(sorted(set(addresses), key=packed))
-            for each in (addresses,) if hostname and addresses else ((one,) for one in addresses):
-                label = hostname.lower() or dashed(each[0])
-                if _LABEL.fullmatch(label) is None:
-                    raise ValueError(f"host name {label!r}")
-                yield Row(
-                    f"{label}.{self.service}",
-                    each,
-                    numbers,
-                    ready,
-                    ready if conditions.get("serving") is None else bool(conditions["serving"]),
-                    bool(conditions.get("terminating")),
-                    family if any(label == dashed(one) for one in each) else 0,
-                    zone and sys.intern(zone),
-                    node and sys.intern(node),
-                    pod,
-                    target.get("uid") or each,
-                )
+        conditions = endpoint.get("conditions") or {}
+        ready = conditions.get("ready") in (True, None)
+        target = endpoint.get("targetRef") or {}
+        pod, zone, node = target.get("name"), endpoint.get("zone"), endpoint.get("nodeName")
+        hostname = endpoint.get("hostname") or ""
+        if not hostname and self.pod_names and pod and len(pod) < 64:
+            hostname = pod
+        addresses = tuple([_address(text, family) for text in _addresses(endpoint)])
+        if no_pods := wanted.impossible("\n".join(["", *addresses, ""])):
+            impossible += no_pods
+            addresses = tuple([each for each in addresses if each not in no_pods])
+        # One name for all of them, or one each (CoreDNS, ``endpointHostname``).
+        if hostname and len(addresses) > 1:
+            addresses = tuple(sorted(set(addresses), key=packed))
+        for each in (addresses,) if hostname and addresses else ((one,) for one in addresses):
+            label = hostname.lower() or dashed(each[0])
+            if _LABEL.fullmatch(label) is None:
+                raise ValueError(f"host name {label!r}")
+            yield Row(
+                f"{label}.{self.service}",
+                each,
+                numbers,
+                ready,
+                ready if conditions.get("serving") is None else bool(conditions["serving"]),
+                bool(conditions.get("terminating")),
+                family if any(label == dashed(one) for one in each) else 0,
+                zone and sys.intern(zone),
+                node and sys.intern(node),
+                pod,
+                target.get("uid") or each,
+            )
+
+
+def _few(found: Sequence[Any] | None, most: int) -> Sequence[Any]:
+    """A list that may be ``null``; raises `ValueError` if it is longer than any can be."""
+    if len(found or ()) > most:
+        raise ValueError(f"more than {most} entries")
+    return found or ()
+
+
+def _addresses(endpoint: Any) -> Sequence[str]:
+    addresses: Sequence[str] = endpoint.get("addresses") or ()
+    return addresses
 
 
 def _text(value: object) -> str:

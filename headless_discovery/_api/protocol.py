@@ -16,7 +16,6 @@ trouble
 """
 
 import contextlib
-import json
 import logging
 import math
 import random
@@ -29,6 +28,7 @@ from .._endpoint import Outcome, Unknown
 from .._errors import LookupFailed, LookupTimeout
 from .parse import SERVICE, MalformedSliceError, ParsedSlice, SliceQuery
 from .slices import Slices
+from .text import TooManyValuesError, is_lower, message_of, parsed
 
 log = logging.getLogger("headless_discovery")
 
@@ -48,16 +48,13 @@ _SHORT = 1.0
 """A stream that ended sooner has failed."""
 _FLOOR = 1.0
 """Minimum pause after a failure."""
-_GONE_AGAIN = 60.0
+_ONCE = 60.0
 """A version that is gone is normal; again within this time it is not."""
 _RETRY_AFTER_AT_MOST = 300.0
 
-_LINE = 8 * 1024 * 1024
-_BODY = 4 * _LINE
+_TEXT = 8 * 1024 * 1024
 _MESSAGE = 64 * 1024
-"""Bytes at most: of an event, of a page, of what an error says."""
-_MOST_WORDS = 14
-"""Of what the server says of an error: an error of ours has 25 in all."""
+"""Bytes at most: of an event or a page, of what an error says."""
 _PAGE = 10
 """Slices: 1,000 endpoints at the controller's default."""
 _RESUMED_AT_MOST = 9
@@ -88,11 +85,21 @@ class Access(Protocol):
 
 
 class _BegunAnewError(Exception):
-    """What the server sends is no use: with a reason it is a failure."""
+    """What the server sends is no use; that is a failure, unless it happens to all servers."""
 
-    def __init__(self, reason: str | None = None) -> None:
+    def __init__(self, reason: str, *, once: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.once = once
+        """Whether it is none the first time in a minute."""
+
+
+def _gone() -> _BegunAnewError:
+    return _BegunAnewError("said again that the version is gone", once=True)
+
+
+class _TooMuchError(_BegunAnewError):
+    """It sends too much at once."""
 
 
 class Watch:
@@ -135,13 +142,16 @@ class Watch:
         self._kind: _Kind = "first"
         self._version: str | None = None
         self._continue = ""  # the next page of a list
+        self._page_size = _PAGE
         self._resumed = 0
         self._events = 0  # of this stream, bookmarks too
         self._asked_at = self._started_at = self._heard_at = self._added_at = -math.inf
-        self._gone_at = self._failed_at = -math.inf
+        self._once_at = self._failed_at = -math.inf
         self._not_before = -math.inf
         self._failures = 0
         self._asking = False
+        self._is_kept = False
+        """Whether the connection is left of a response that ended in order."""
         self._live = False
         self._outcome: Outcome  # once the first state was whole
         self._window = self._again_at = math.inf
@@ -165,7 +175,7 @@ class Watch:
         query = {"labelSelector": self._selector}
         if self._version is None and self.server in self._lists:
             self._kind = "list"
-            query["limit"] = str(_PAGE)
+            query["limit"] = str(self._page_size)
             if self._continue:
                 query["continue"] = self._continue
             else:
@@ -225,17 +235,20 @@ class Watch:
         self._heard_at = now
         try:
             if self._kind in ("list", "error"):
-                self._keep(data, _BODY if self._kind == "list" else _MESSAGE)
+                self._keep(data, _TEXT if self._kind == "list" else _MESSAGE)
             else:
                 yield from self._lines(data, now)
         except _BegunAnewError as error:
-            yield from self._begin_anew(error.reason, now)
+            yield from self._begin_anew(error, now)
         yield from self.tick(now)
 
     def ended(self, error: str | None, now: float) -> Pauses:
         """The response is over: in order, because of an error, or because it is taken for dead."""
         yield from self._flush(now)
         self._asking = False
+        reused, self._is_kept = self._is_kept, error is None
+        if error is not None and reused and self._started_at == math.inf and not self.is_dead(now):
+            return  # the server may just have closed the connection while it was idle
         lived = now - self._started_at
         if lived >= _SHORT and self._kind in ("first", "watch"):
             self._failures = 0
@@ -256,7 +269,7 @@ class Watch:
             else:
                 self._resume(now, orderly=error is None)
         except _BegunAnewError as failed:
-            yield from self._begin_anew(failed.reason, now)
+            yield from self._begin_anew(failed, now)
 
     def tick(self, now: float) -> Pauses:
         """Some time has passed."""
@@ -285,30 +298,33 @@ class Watch:
     def _keep(self, data: bytes, at_most: int) -> None:
         self._size += len(data)
         if self._size > at_most:
-            raise _BegunAnewError(f"sent more than {at_most >> 10} KiB at once")
+            raise _TooMuchError(f"sent more than {at_most >> 10} KiB at once")
         self._parts.append(data)
 
     def _lines(self, data: bytes, now: float) -> Pauses:
         # Lines end at "\n" alone: JSON may hold U+0085 and its like as they are.
         *ends, rest = data.split(b"\n")
         for end in ends:
-            self._keep(end, _LINE)
+            self._keep(end, _TEXT)
             line = b"".join(self._parts)
             self._parts, self._size = [], 0
             if line.strip():
                 yield from self._event(_parsed(line), now)
                 yield
         if rest:
-            self._keep(rest, _LINE)
+            self._keep(rest, _TEXT)
 
     def _event(self, event: Any, now: float) -> Pauses:
         try:
             kind, found = event["type"], event["object"]
             if kind == "ERROR":
-                raise self._told_error(found, now)
+                is_old = found.get("code") == 410 or found.get("reason") == "Expired"
+                raise _gone() if is_old else _BegunAnewError(f"said {message_of(found) or 'ERROR'}")
             version = str(found["metadata"]["resourceVersion"])
             annotations = found["metadata"].get("annotations") or {}
-            new = self._query.read(found) if kind in ("ADDED", "MODIFIED", "DELETED") else None
+            new = None
+            if kind in ("ADDED", "MODIFIED", "DELETED"):
+                new = yield from self._query.read(found)
         except (KeyError, TypeError, AttributeError, MalformedSliceError) as error:
             raise _BegunAnewError("sent an event that cannot be read") from error
         self._events += 1
@@ -320,12 +336,15 @@ class Watch:
                 self._kind = "watch"
                 yield from self._whole(version, now)
             return
-        if _is_lower(version, self._version):
-            raise _BegunAnewError
+        if is_lower(version, self._version):
+            raise _BegunAnewError("sent a version lower than the last", once=True)
         self._version = version
         if new is None:
             self._tell()
-        elif self._slices.drop(new.name, now) if kind == "DELETED" else self._slices.put(new, now):
+            return
+        slices = self._slices
+        step = slices.drop(new.name, now) if kind == "DELETED" else slices.put(new, now)
+        if (yield from step):
             self._window = min(self._window, now + _WINDOW)
 
     def _page(self, error: str | None, now: float) -> Pauses:
@@ -336,7 +355,7 @@ class Watch:
         try:
             metadata = found["metadata"]
             for item in found.get("items") or ():
-                new = self._query.read(item)
+                new = yield from self._query.read(item)
                 self._fresh[new.name] = new
                 yield
             self._continue = metadata.get("continue") or ""
@@ -377,37 +396,32 @@ class Watch:
     def _forget(self) -> None:
         self._version, self._continue, self._resumed = None, "", 0
 
-    def _begin_anew(self, reason: str | None, now: float) -> Pauses:
+    def _begin_anew(self, error: _BegunAnewError, now: float) -> Pauses:
         yield from self._flush(now)
         self.finished = True
         self._asking = False
         self._forget()
-        if reason is None:  # so that those who watch it do not come back all at once
+        if isinstance(error, _TooMuchError) and self._kind == "list" and self._page_size > 1:
+            error.once, self._page_size = True, 1  # slices may be ten times as large as usual
+        again = now - self._once_at < _ONCE
+        if error.once:
+            self._once_at = now
+        if error.once and not again:  # those who watch it should not come back all at once
             self._not_before = now + self._rng.uniform(0, 1)
         else:
-            self._fail(reason, now)
+            self._fail(error.reason, now)
 
     def _use_lists(self, why: str) -> None:
         log.info("%s %s: its EndpointSlices are listed in pages from now on", self.server, why)
         self._lists.add(self.server)
         self._forget()
 
-    def _told_error(self, status: Any, now: float) -> _BegunAnewError:
-        if status.get("code") == 410 or status.get("reason") == "Expired":
-            return self._gone(now)
-        return _BegunAnewError(f"said {_message(status) or 'ERROR'}")
-
-    def _gone(self, now: float) -> _BegunAnewError:
-        again = now - self._gone_at < _GONE_AGAIN
-        self._gone_at = now
-        return _BegunAnewError("said twice that the version is gone" if again else None)
-
     def _refused(self, now: float) -> None:
         """The status was another than 200."""
         status = self._status
         said = ""
         with contextlib.suppress(_BegunAnewError):
-            said = _message(_parsed(b"".join(self._parts)))
+            said = message_of(_parsed(b"".join(self._parts)))
         if status == 401 and not self._token_was_read:
             self._token_was_read = True  # the token's file is read for each request
             return
@@ -416,7 +430,7 @@ class Watch:
             self._use_lists(f"said {status} to a watch with a first state")
             return
         if status == 410:
-            raise self._gone(now)
+            raise _gone()
         if status not in (401, 403, 429):
             self._forget()
         pause = None
@@ -463,20 +477,8 @@ class Watch:
 
 def _parsed(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return parsed(text)
+    except TooManyValuesError as error:
+        raise _TooMuchError("sent more values than can be parsed in time") from error
     except (ValueError, RecursionError) as error:
         raise _BegunAnewError("sent invalid JSON") from error
-
-
-def _message(status: Any) -> str:
-    """What a Status says, for people: on one line, and not too long."""
-    said = status.get("message") if isinstance(status, dict) else None
-    words = "".join(filter(str.isprintable, str(said or ""))).split()
-    return " ".join(words[:_MOST_WORDS])[:160]
-
-
-def _is_lower(version: str, than: str | None) -> bool:
-    """Versions are growing whole numbers; anything else is ignored."""
-    if than is None or not (version.isdecimal() and than.isdecimal()):
-        return False
-    return (len(version), version) < (len(than), than)  # however large

@@ -61,6 +61,7 @@ class EndpointSlices:
         self._server = server
         self._token_file = None if token_file is None else Path(token_file)
         self._ca_file = None if ca_file is None else Path(ca_file)
+        self._systems: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
         return f"EndpointSlices({self._server or 'in the cluster'})"
@@ -114,7 +115,15 @@ class EndpointSlices:
         path = self._ca_file
         if path is None and (_ACCOUNT / "ca.crt").exists():
             path = _ACCOUNT / "ca.crt"
-        return ssl.create_default_context(cafile=path)
+        if path is not None:
+            return ssl.create_default_context(cafile=path)  # read again: it may be renewed
+        if self._systems is None:
+            self._systems = (
+                ssl.create_default_context()  # takes some 30 ms
+                if self.server.startswith("https:")
+                else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            )
+        return self._systems
 
     def resolver(self) -> Resolver:
         """Evidence of where this process runs."""

@@ -19,7 +19,8 @@ the last ones, still listed, neither ready nor terminating
 import itertools
 import logging
 import math
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from operator import add, is_, sub
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ class Slices:
 
     # Taking in.
 
-    def put(self, new: ParsedSlice, now: float) -> bool:
+    def put(self, new: ParsedSlice, now: float) -> Generator[None, None, bool]:
         """Adds a slice, or replaces the one of its name; returns whether anything is new."""
         old = self._slices.get(new.name, ParsedSlice(new.name))
         if old == new and new.name in self._slices:
@@ -94,48 +95,49 @@ class Slices:
                 self.query.service,
                 new.left_out,
             )
+        yield from self._exchange(old.rows, new.rows, now)
         self._slices[new.name] = new
-        self._exchange(old.rows, new.rows, now)
         return True
 
-    def drop(self, name: str, now: float) -> bool:
+    def drop(self, name: str, now: float) -> Generator[None, None, bool]:
         """Removes a slice; returns whether it was there."""
-        old = self._slices.pop(name, None)
-        if old is not None:
-            self._exchange(old.rows, (), now)
-        return old is not None
+        old = self._slices.get(name)
+        if old is None:
+            return False
+        yield from self._exchange(old.rows, (), now)
+        del self._slices[name]
+        return True
 
     def replace(self, slices: Mapping[str, ParsedSlice], now: float) -> Iterator[None]:
         """Takes these for all there are, with pauses: what they lack has vanished."""
         for name in self._slices.keys() - slices.keys():
-            self.drop(name, now)
+            yield from self.drop(name, now)
             yield
         for new in slices.values():
-            self.put(new, now)
+            yield from self.put(new, now)
             yield
 
-    def _exchange(self, old: Sequence[Row], new: Sequence[Row], now: float) -> None:
-        self._changed_at = now
+    def _exchange(self, old: Sequence[Row], new: Sequence[Row], now: float) -> Iterator[None]:
         same = set(old).intersection(new)
-        for rows, change in ((old, sub), (new, add)):
-            for row in rows:
-                if row in same:
-                    continue
-                name = row.name
-                before = self._rows.get(name, ())
-                if change is add:
-                    after = (*before, row)
-                else:
-                    at = before.index(row)
-                    after = before[:at] + before[at + 1 :]
-                difference = map(sub, _counted(after), _counted(before))
-                self._counts = tuple(map(add, self._counts, difference))
-                (self._in_two.add if _is_in_two(after) else self._in_two.discard)(name)
-                if after:
-                    self._rows[name] = after
-                else:
-                    del self._rows[name]
-                self._changed[name] = None
+        less, more = _by_name(old, same), _by_name(new, same)
+        rows: dict[str, tuple[Row, ...]] = {}
+        counts = self._counts
+        for count, name in enumerate(less | more, 1):
+            before = self._rows.get(name, ())
+            rows[name] = after = _without(before, less.get(name, ())) + tuple(more.get(name, ()))
+            counts = tuple(map(add, counts, map(sub, _counted(after), _counted(before))))
+            if count % _AT_ONCE == 0:
+                yield
+        # All of it or nothing, if it is ended halfway.
+        self._changed_at = now
+        self._counts = counts
+        for name, after in rows.items():
+            (self._in_two.add if _is_in_two(after) else self._in_two.discard)(name)
+            if after:
+                self._rows[name] = after
+            else:
+                del self._rows[name]
+            self._changed[name] = None
 
     # The result.
 
@@ -167,7 +169,7 @@ class Slices:
         joined: list[Endpoint] = []
         for count, name in enumerate(self._changed, 1):
             before = self._shown.get(name, ())
-            after = self._settled(name, before, now)
+            after = yield from self._settled(name, before, now)
             if after is not before:
                 settled[name] = after
                 left += without(before, after) if after else before
@@ -271,7 +273,9 @@ class Slices:
         several = with_several > 0 or (bool(self._in_two) and not self._is_passing)
         return needed, several, left_out
 
-    def _settled(self, name: str, before: tuple[Endpoint, ...], now: float) -> tuple[Endpoint, ...]:
+    def _settled(
+        self, name: str, before: tuple[Endpoint, ...], now: float
+    ) -> Generator[None, None, tuple[Endpoint, ...]]:
         """The endpoints of one name, those that vanished and are kept among them."""
         needed, _, left_out = self._modes
         rows = self._rows.get(name, ())
@@ -284,7 +288,7 @@ class Slices:
             pods = [_Pod(*rows[0][1:3], *rows[0][7:10])]  # nearly always
             kept: list[Endpoint] = []
         else:
-            pods = self._pods(ready, rows)
+            pods = yield from self._pods(ready, rows)
             kept = self._kept(before, rows, pods, now)
         if self._vanished:
             for identity in {each.identity for each in before} - {each.identity for each in kept}:
@@ -293,32 +297,51 @@ class Slices:
             return ()
         return self._made(name, before, pods, kept)
 
-    def _pods(self, ready: Sequence[Row], rows: Sequence[Row]) -> list[_Pod]:
+    def _pods(self, ready: Sequence[Row], rows: Sequence[Row]) -> Generator[None, None, list[_Pod]]:
         """Rows of one pod, or of one address, are one: in another slice, of the other family."""
-        groups: list[list[Row]] = []
-        for row in ready:
-            ours = [group for group in groups if any(_same_pod(row, other) for other in group)]
-            groups = [group for group in groups if group not in ours]
-            groups.append([row, *itertools.chain.from_iterable(ours)])
+        groups: dict[int, list[Row]] = {}
+        group_of: dict[object, list[Row]] = {}  # by what they have in common
+        for count, row in enumerate(ready, 1):
+            if count % _AT_ONCE == 0:
+                yield
+            shared = [("uid", row.uid), *row.addresses]
+            ours = {id(group): group for key in shared if (group := group_of.get(key))}
+            group = max(ours.values(), key=len, default=[])
+            for other in ours.values():
+                if other is not group:
+                    group += groups.pop(id(other))
+                    group_of |= {key: group for each in other for key in each.addresses}
+                    group_of |= {("uid", each.uid): group for each in other}
+            group.append(row)
+            groups[id(group)] = group
+            group_of |= dict.fromkeys(shared, group)
         first = self.query.families[0]
-        # Without uids it is unknown which addresses of two families belong together; DNS joins all.
-        loose = [
-            group
-            for group in groups
-            if all(
+        newest = {key: group[-1].numbers for key, group in groups.items()}
+        joined: list[list[Row]] = []
+        loose: list[list[Row]] = []
+        for group in groups.values():
+            is_loose = all(
                 row.uid is row.addresses and family_of(row.addresses[0]) != first for row in group
             )
-        ]
-        groups = [group for group in groups if group not in loose]
-        if groups:
-            groups[0] += itertools.chain.from_iterable(loose)
+            (loose if is_loose else joined).append(group)
+        # Without uids it is unknown which addresses of two families belong together; DNS joins all.
+        if joined:
+            joined[0] += itertools.chain.from_iterable(loose)
         else:
-            groups = loose
+            joined = loose
+        listed: dict[str, list[Row]] = {}
+        for row in rows:
+            for address in row.addresses:
+                listed.setdefault(address, []).append(row)
         found: list[_Pod] = []
-        for group in groups:
+        for count, group in enumerate(joined, 1):
+            if count % _AT_ONCE == 0:
+                yield
             addresses = {address for row in group for address in row.addresses}
-            listed = [row for row in rows if not addresses.isdisjoint(row.addresses)]
-            told = min(listed, key=lambda row: (row.terminating, not row.serving))
+            told = min(
+                itertools.chain.from_iterable(map(listed.__getitem__, addresses)),
+                key=lambda row: (row.terminating, not row.serving),
+            )
             found.append(
                 _Pod(
                     tuple(
@@ -328,7 +351,7 @@ class Slices:
                     told.zone,
                     told.node,
                     told.pod,
-                    group[0].numbers,  # of the row that came last
+                    newest[id(group)],  # of the row that came last
                 )
             )
         return found
@@ -408,6 +431,28 @@ class Slices:
         return (None,) if self._modes[1] or not numbers else numbers[:1]
 
 
+def _by_name(rows: Iterable[Row], but: Container[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row not in but:
+            found.setdefault(row.name, []).append(row)
+    return found
+
+
+def _without(rows: tuple[Row, ...], some: Sequence[Row]) -> tuple[Row, ...]:
+    """Each once less: another slice may have the same row."""
+    if len(some) in (0, len(rows)):
+        return () if some else rows
+    left = Counter(some)
+    kept: list[Row] = []
+    for row in rows:
+        if left.get(row):
+            left[row] -= 1
+        else:
+            kept.append(row)
+    return tuple(kept)
+
+
 def _counted(rows: Sequence[Row]) -> tuple[int, ...]:
     """Of one name: whether any is ready, has a number, several, a dashed name (with a number)."""
     ready = [row for row in rows if row.ready]
@@ -426,10 +471,6 @@ def _is_in_two(rows: Sequence[Row]) -> bool:
         return False
     found = {row.numbers for row in rows if row.ready and row.numbers}
     return len(found) > 1 and max(map(len, found)) < 2
-
-
-def _same_pod(one: Row, other: Row) -> bool:
-    return one.uid == other.uid or not set(one.addresses).isdisjoint(other.addresses)
 
 
 def _kubectl(service: ServiceName) -> str:

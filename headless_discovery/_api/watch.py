@@ -149,13 +149,19 @@ def _all_of(pauses: Pauses) -> None:
 
 
 def said(error: Exception) -> str:
-    """What went wrong, for people, in a few words; of an error without any, those of its cause."""
+    """What went wrong, for people, in a few words: the system's own, if it said any."""
+    if isinstance(error, httpx2.ConnectTimeout):
+        return "the connection timed out"  # its causes are of the event loop: a cancellation
+    words = ""
     cause: BaseException | None = error
     while cause is not None:
-        if text := "".join(filter(str.isprintable, str(cause)))[:160]:
+        text = "".join(filter(str.isprintable, str(cause)))[:160]
+        if isinstance(cause, OSError) and cause.errno is not None:
             return text
-        cause = cause.__cause__ or cause.__context__
-    return type(error).__name__
+        words = words or text
+        group = cause.exceptions[:1] if isinstance(cause, BaseExceptionGroup) else ()
+        cause = group[0] if group else cause.__cause__ or cause.__context__
+    return words or type(error).__name__
 
 
 class _Network(httpcore2.NetworkBackend):

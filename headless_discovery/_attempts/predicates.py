@@ -151,6 +151,10 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
         return max(known or Verdict.NOTHING, _of_all(_named_by(error), around))
     if known is Verdict.FAILED and _was_refused_by_http_2(error):
         return Verdict.NOT_REACHED
+    if names[0] == "aiohttp.ClientConnectionError" and error.__cause__ is not None:
+        return None  # around whatever ended the sending of a body, an error of the caller's too
+    if isinstance(error, TimeoutError) and _waited_for_its_pool(error):
+        return Verdict.NOTHING
     if known is not None:
         return known
     return _of_grpc(error) if "grpc.RpcError" in names else _of_python(error)
@@ -197,6 +201,16 @@ def _was_refused_by_http_2(error: BaseException) -> bool:
             return True
         if _attribute(event, "stream_id") is not None and _attribute(event, "error_code") == 7:
             return True
+    return False
+
+
+def _waited_for_its_pool(error: BaseException | None) -> bool:
+    """Whether the time went by while aiohttp's own pool was full."""
+    while error is not None:
+        for code in _passed(error):
+            if getattr(code, "co_name", "") == "_wait_for_available_connection":
+                return True
+        error = error.__cause__
     return False
 
 

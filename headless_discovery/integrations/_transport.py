@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import attrs
 
 from .. import aio
+from .._attempts import connection_failed, not_reached
 from .._attempts.pool import log
 from .._attempts.use import InUse
 from .._endpoint import Endpoint
@@ -32,6 +33,18 @@ class SentRequest:
         self._body_begun = False
         self.may_be_repeated = may_be_repeated(request.method, request.headers)
         """Whether it may be received twice."""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Which errors lead on to another pod, as `Peers.attempts` has it."""
+        if isinstance(self._body, self.library.ByteStream):
+            return {"idempotent": self.may_be_repeated}
+        return {"on": self._leads_on}
+
+    def _leads_on(self, error: Exception) -> bool:
+        return self.is_whole and (
+            not_reached(error) or (self.may_be_repeated and connection_failed(error))
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -189,19 +202,10 @@ class SyncSender(_Sender):
                     return self._send(sent, endpoint, InUse(self._peers).begin(endpoint))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
-                failed: Exception
-                for attempt in self._peers.attempts(key, idempotent=sent.may_be_repeated):
+                for attempt in self._peers.attempts(key, **sent.rules):
                     with attempt as endpoint:
-                        try:
-                            return self._send(sent, endpoint, attempt._keep())
-                        except Exception as error:
-                            if sent.is_whole:
-                                raise  # and so on to another pod, where that is safe
-                            failed = error
-                try:
-                    raise failed
-                finally:
-                    del failed  # it would hold itself by its traceback
+                        return self._send(sent, endpoint, attempt._keep())
+                raise AssertionError  # pragma: no cover - it ends with a reply or an error
         except DiscoveryError as error:
             raise self._library.no_peer(str(error), request=request) from error
         return self._others.handle_request(request)
@@ -269,19 +273,10 @@ class AsyncSender(_Sender):
                     return await self._send(sent, endpoint, InUse(self._peers).begin(endpoint))
             if self._hosts.is_service(host):
                 key = None if self._key is None else self._key(request)
-                failed: Exception
-                async for attempt in self._peers.attempts(key, idempotent=sent.may_be_repeated):
+                async for attempt in self._peers.attempts(key, **sent.rules):
                     with attempt as endpoint:
-                        try:
-                            return await self._send(sent, endpoint, attempt._keep())
-                        except Exception as error:
-                            if sent.is_whole:
-                                raise  # and so on to another pod, where that is safe
-                            failed = error
-                try:
-                    raise failed
-                finally:
-                    del failed  # it would hold itself by its traceback
+                        return await self._send(sent, endpoint, attempt._keep())
+                raise AssertionError  # pragma: no cover - it ends with a reply or an error
         except DiscoveryError as error:
             raise self._library.no_peer(str(error), request=request) from error
         return await self._others.handle_async_request(request)

@@ -44,7 +44,7 @@ class Pod:
         class Handler(_Handler):
             the_pod: ClassVar[Pod] = pod
 
-        server = http.server.ThreadingHTTPServer((self.address, self.port), Handler)
+        server = _server_class(self.address)((self.address, self.port), Handler)
         server.daemon_threads = True
         if self._context is not None:
             server.socket = self._context.wrap_socket(server.socket, server_side=True)
@@ -73,6 +73,14 @@ class Pod:
         for opened in list(self.open):
             with contextlib.suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
+
+
+class _Server6(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+def _server_class(address: str) -> type[http.server.ThreadingHTTPServer]:
+    return _Server6 if ":" in address else http.server.ThreadingHTTPServer
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -116,6 +124,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if self.path.startswith("/private") and "Authorization" not in self.headers:
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if (events := _model_stream(self.path, pod.address, body)) is not None:
             self._stream(events)
             return
@@ -128,11 +141,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 "sha": hashlib.sha256(body).hexdigest(),
                 "host": self.headers["Host"],
                 "authorization": self.headers.get("Authorization"),
+                "cookie": self.headers.get("Cookie"),
                 "path": self.path,
             }
         ).encode()
         self.send_response(pod.status)
         self.send_header("Content-Type", "application/json")
+        if self.path == "/login":
+            self.send_header("Set-Cookie", "session=1; Path=/; HttpOnly")
         self.send_header("Content-Length", str(len(said) + (100 if pod.fault == "cut" else 0)))
         self.end_headers()
         if pod.fault == "slow-body":

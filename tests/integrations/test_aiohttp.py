@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+from aiohttp import web as web_server
 
 from headless_discovery import LookupFailed, aio
 from headless_discovery.integrations.aiohttp import NoPeerError, PeersMiddleware
+from headless_discovery.testing import FakeCluster
 
-from .servers import Pods, requests_of, serving, sha_of
+from .servers import Pod, Pods, requests_of, serving, sha_of
 
 pytestmark = pytest.mark.slow
 
@@ -304,3 +307,175 @@ def test_the_certificate_is_that_of_the_urls_host() -> None:
     with serving(1, served) as pods:
         run(pods, client)
         assert pods.pods[0].names == ["web"]
+
+
+def test_cookies_a_base_url_and_a_port_in_it_are_those_of_the_service() -> None:
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        async with session.get("http://web:9/login") as reply:
+            assert (await reply.json())["host"] == "web:9"
+        for _ in range(2):
+            async with session.get("http://web/state") as reply:
+                assert (await reply.json())["cookie"] == "session=1"
+            assert not web.in_flight
+
+    with serving(2) as pods:
+        run(pods, client)
+        assert sum(requests_of(pods)) == 3
+
+
+def test_a_body_is_sent_after_100_continue() -> None:
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        for at in range(4):
+            headers = {"X-Id": str(at)}
+            async with session.post(
+                "http://web/", data=b"x" * 100_000, headers=headers, expect100=True
+            ) as reply:
+                assert (await reply.json())["sha"] == sha_of(b"x" * 100_000)
+            assert pods.arrived(str(at)) == 1
+
+    with serving(2) as pods:
+        pods.pods[0].stop()
+        run(pods, client)
+
+
+def test_a_body_that_comes_bit_by_bit_is_sent_once() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 1000
+
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        async with session.put("http://web/", data=parts()) as reply:
+            assert (await reply.json())["sha"] == sha_of(b"x" * 10_000)
+        pods.pods[0].fault = "reset"
+        with pytest.raises(aiohttp.ClientError):
+            await session.put("http://web/", data=parts(), headers={"X-Id": "once"})
+        assert pods.arrived("once") == 1
+        assert not web.in_flight
+
+    with serving(1) as pods:
+        run(pods, client)
+
+
+def test_a_body_that_fails_while_it_is_sent_is_the_callers_own_error() -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise ZeroDivisionError
+
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        with pytest.raises(aiohttp.ClientError) as raised:
+            await session.put("http://web/", data=parts())
+        assert isinstance(raised.value.__cause__, ZeroDivisionError)
+        assert web.stats.failures == 0
+        assert not web.in_flight
+
+    with serving(2) as pods:
+        run(pods, client)
+
+
+def test_a_request_that_is_cancelled_or_times_out_leaves_nothing_in_flight() -> None:
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        async with session.get("http://web/"):
+            pass
+        pods.pods[0].fault = "late"
+        for seconds in (0, 0.002, 0.05):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await session.get("http://web/")
+            assert not web.in_flight
+        assert web.stats.failures == 0
+        timeout = aiohttp.ClientTimeout(sock_read=0.05)
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await session.post("http://web/", timeout=timeout, headers={"X-Id": "late"})
+        assert web.stats.failures == 1
+        pods.pods[0].fault = ""
+        async with session.get("http://web/") as reply:
+            assert reply.status == 200
+        assert pods.arrived("late") == 1
+
+    with serving(1) as pods:
+        run(pods, client)
+
+
+@pytest.mark.parametrize("limit", ["connect", "total"])
+def test_a_full_pool_says_nothing_of_the_pod(limit: str) -> None:
+    async def main() -> None:
+        web = pods.cluster.aio.peers("web", port="http")
+        async with aiohttp.ClientSession(
+            middlewares=[PeersMiddleware(web)], connector=aiohttp.TCPConnector(limit=1)
+        ) as session:
+            pods.pods[0].fault = "slow-body"
+            held = await session.get("http://web/")
+            with pytest.raises(TimeoutError):
+                await session.get("http://web/", timeout=aiohttp.ClientTimeout(**{limit: 0.05}))
+            held.close()
+            pods.pods[0].fault = ""
+            async with session.get("http://web/") as reply:
+                assert reply.status == 200
+            assert web.stats.failures == 0
+            assert not web.in_flight
+        await web.aclose()
+
+    with serving(1) as pods:
+        asyncio.run(main())
+
+
+def test_an_error_of_a_status_names_the_service() -> None:
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        pods.pods[0].status = 404
+        with pytest.raises(aiohttp.ClientResponseError) as raised:
+            await session.get("http://web/", raise_for_status=True)
+        assert str(raised.value.request_info.real_url) == "http://web/"
+        assert not web.in_flight
+
+    with serving(1) as pods:
+        run(pods, client)
+
+
+def test_a_pod_may_have_an_ipv6_address_alone() -> None:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as bound:
+            port = bound.getsockname()[1]
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        async with session.get("http://web/") as reply:
+            assert (await reply.json())["host"] == "web"
+
+    pod = Pod("::1", port).start()
+    with serving(0) as pods:
+        pods.cluster = FakeCluster()
+        web = pods.cluster.add_service("web", ports={"http": port}, families=("ipv6",))
+        web.add_pod("::1", hostname="web-0")
+        run(pods, client)
+    pod.stop()
+
+
+def test_a_websocket_goes_to_a_pod_and_is_in_flight_until_it_ends() -> None:
+    async def echo(request: web_server.Request) -> web_server.WebSocketResponse:
+        opened = web_server.WebSocketResponse()
+        await opened.prepare(request)
+        async for message in opened:
+            await opened.send_str(f"{request.host} {message.data}")
+        return opened
+
+    async def main() -> None:
+        app = web_server.Application()
+        app.router.add_get("/ws", echo)
+        runner = web_server.AppRunner(app)
+        await runner.setup()
+        site = web_server.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        listed = aio.Peers.static([f"127.0.0.1:{port}"])
+        async with aiohttp.ClientSession(middlewares=[PeersMiddleware(listed)]) as session:
+            async with session.ws_connect("ws://web/ws") as opened:
+                await opened.send_str("hello")
+                assert await opened.receive_str() == "web hello"
+                assert sum(listed.in_flight.values()) == 1
+            assert not listed.in_flight
+            assert listed.stats.failures == 0
+        await listed.aclose()
+        await runner.cleanup()
+
+    asyncio.run(main())
