@@ -128,7 +128,7 @@ class Pool(Generic[C]):
     @property
     def _has_news(self) -> bool:
         """Whether there may be any to close: asked at each use, so it must be quick."""
-        return self._swept is not self._peers._store.snapshot.endpoints or bool(self._leaving)
+        return self._swept is not self._peers._store.view.snapshot.endpoints or bool(self._leaving)
 
     def _to_close(self) -> Iterator[Entry[C]]:
         """Those to be closed now: their endpoints are gone, and they are not in use."""

@@ -103,10 +103,8 @@ class Addressing:
             if value not in get_args(Named):
                 raise ConfigurationError(f"{argument} must be 'url' or 'pod', not {value!r}")
 
-    def host_header(self, endpoint: Endpoint, port: int | None) -> str | None:
-        """``Host`` as it is to be set, with the port (RFC 9110, 7.2); ``None``: the URL's stays."""
-        if self.host == "url":
-            return None
+    def host_header(self, endpoint: Endpoint, port: int | None) -> str:
+        """``Host`` as the pod's name and port (RFC 9110, 7.2)."""
         return endpoint.name if port is None else f"{endpoint.name}:{port}"
 
     def server_name(self, endpoint: Endpoint, url_host: str) -> str:

@@ -58,9 +58,9 @@ class SentRequest:
         url = request.url
         port = endpoint.port if endpoint.port is not None else url.port
         request.url = _at(url, endpoint.address, port)
-        if (host := addressing.host_header(endpoint, port)) is not None:
+        if addressing.host == "pod":
             request.headers = request.headers.copy()
-            request.headers["Host"] = host
+            request.headers["Host"] = addressing.host_header(endpoint, port)
         if url.scheme != "http":
             name = addressing.server_name(endpoint, url.host)
             request.extensions = {"sni_hostname": name, **request.extensions}
