@@ -34,7 +34,6 @@ from headless_discovery import (
 from headless_discovery.kubernetes import EndpointSlices
 from headless_discovery.testing import FakeCluster, FakePod, FakeService
 from tests.api_server import ApiServer
-from tests.lookups import Found
 from tests.slices import bookmark, endpoint, event, many, slice_of
 from tests.tasks import LIBRARIES, LibraryName, pause, run
 
