@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import headless_discovery
-from headless_discovery import Peers, Policy
+from headless_discovery import Clients, Peers, Policy
 from headless_discovery.testing import FakeCluster
 from tests.interrupted import EAGER, Interrupted
 
@@ -110,6 +110,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was left behind is noticed sooner, so that the tests do not wait."""
     monkeypatch.setattr("headless_discovery._time.clock._ABANDONED", 0.02)
     monkeypatch.setattr("headless_discovery.testing._clock._PATIENCE", 0.05)
+    monkeypatch.setattr("headless_discovery._attempts.calls._LOOK_AGAIN", 0.02)
 
 
 TRIES = int(os.environ.get("INTERRUPTS", "200"))
@@ -177,6 +178,52 @@ def test_a_later_call_may_be_interrupted_before_any_line(call: str) -> None:
             gc.collect()  # the interrupt's traceback holds frames, which hold what is traced
         assert not web.in_flight
     assert step > 30
+
+
+@pytest.mark.parametrize("call", ["use", "attempts", "leaves"])
+def test_a_client_may_be_interrupted_before_any_instruction_and_is_made_by_the_next(
+    call: str,
+) -> None:
+    step = 0
+    while True:
+        step += STRIDE
+        web = Peers.static(["10.0.0.1:80"])
+        clients = web.clients(str)
+        with interrupted_at(step, opcodes=True) as where, suppress(Interrupted):
+            use_clients(call, web, clients)
+        assert made_in_another_thread(clients, within=20) == list(map(str, web))
+        if web.in_flight:
+            gc.collect()  # the interrupt's traceback holds frames, which hold what is traced
+        assert not web.in_flight
+        if not where:
+            break
+    assert step > 100
+
+
+def use_clients(call: str, web: Peers, clients: Clients[str]) -> None:
+    if call == "attempts":
+        for attempt in web.attempts():
+            with attempt as peer, clients.use_of(peer):
+                pass
+        return
+    with clients.use():
+        if call == "leaves":
+            web.update(["10.0.0.2:80"])
+    with clients.use():
+        pass
+
+
+def made_in_another_thread(clients: Clients[str], within: float) -> list[str]:
+    found: list[str] = []
+
+    def use() -> None:
+        with clients.use() as client:
+            found.append(client)
+
+    other = threading.Thread(target=use, daemon=True)
+    other.start()
+    other.join(within)
+    return found
 
 
 def test_starting_and_closing_may_be_interrupted_before_any_line() -> None:

@@ -1,6 +1,7 @@
 """clients(): one client for each endpoint, made once, closed after the endpoint left."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -239,6 +240,42 @@ def test_what_making_raises_is_raised_in_all_who_wait_and_reported_and_tried_aga
         assert len(clients) == 0
         with clients.use():
             assert len(clients) == 1
+    assert web.in_flight == {}
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_those_who_wait_look_whether_it_is_still_being_made(
+    monkeypatch: pytest.MonkeyPatch, interrupted: bool
+) -> None:
+    monkeypatch.setattr("headless_discovery._attempts.calls._LOOK_AGAIN", 0.01)
+    web, inside, tell = fixed(1), threading.Event(), threading.Event.set
+    found: list[str] = []
+
+    def make(endpoint: Endpoint) -> str:
+        tell(inside)
+        time.sleep(0.05)  # so that they look more than once
+        return str(endpoint)
+
+    def work() -> None:
+        inside.wait()
+        with clients.use() as client:
+            found.append(client)
+
+    def interrupt(event: threading.Event) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        tell(event)
+
+    with web.clients(make) as clients:
+        threads = waiting(3, work)
+        if interrupted:  # just before it would tell them
+            monkeypatch.setattr(threading.Event, "set", interrupt)
+        with contextlib.suppress(KeyboardInterrupt), clients.use() as client:
+            found.append(client)
+        monkeypatch.setattr(threading.Event, "set", tell)
+        for thread in threads:
+            thread.join(10)
+    assert found == ["10.0.0.0:80"] * (3 if interrupted else 4)
     assert web.in_flight == {}
 
 

@@ -79,7 +79,9 @@ class Clients(Pool[C]):
                 claim.error = error
                 raise
             finally:
-                entry.release(claim)
+                if entry.is_claimed_by(claim):
+                    entry.claims = {}
+                claim.done.set()
             if first is not claim:
                 with first.awaited_by(me):
                     await first.done.wait()

@@ -14,6 +14,8 @@ from .pool import C, Claim, Entry, Lease, Pool, log_failed_close
 from .use import InUse, in_attempt
 
 T = TypeVar("T")
+_LOOK_AGAIN = 1.0
+"""Seconds after which one that waits for a client checks that another thread creates it at all."""
 
 
 class Use(InUse):
@@ -86,10 +88,17 @@ class Clients(Pool[C]):
                 claim.error = error
                 raise
             finally:
-                entry.release(claim)
+                # Without a call: on the way into one Python runs signal handlers, and one that
+                # raises there would leave the claim behind.
+                claims = entry.claims
+                if None in claims and claims[None] is claim:
+                    entry.claims = {}
+                claim.done.set()
             if first is not claim:
                 with first.awaited_by(me):
-                    first.done.wait()
+                    # An interrupt may have kept the event from being set.
+                    while not first.done.wait(_LOOK_AGAIN) and entry.is_claimed_by(first):
+                        pass
                 if first.error is not None:
                     raise first.error
         if self._closed:  # while it was made

@@ -60,11 +60,9 @@ class Entry(Generic[C]):
         self.users: dict[int, None] = {}
         """The `id` of each lease that lives."""
 
-    def release(self, claim: Claim) -> None:
-        """The claim is over: wakes those that wait."""
-        if self.claims.get(None) is claim:
-            del self.claims[None]
-        claim.done.set()
+    def is_claimed_by(self, claim: Claim) -> bool:
+        """Whether this claim is not over yet."""
+        return self.claims.get(None) is claim
 
 
 class Lease(Generic[C]):
@@ -84,7 +82,9 @@ class Lease(Generic[C]):
         """It is used no more."""
         self._entry.users.pop(id(self), None)
 
-    __del__ = back
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # an interrupt came before it had an entry
+            self.back()
 
 
 class Pool(Generic[C]):
