@@ -310,7 +310,9 @@ def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON o
     _choice(what, "--records", RECORDS, "{}: A and AAAA alone")
     _flag(what, "--exclude-self", "leave this pod out")
     sources = ("dns", "api", "auto")
-    _choice(what, "--source", sources, "{}; api: EndpointSlices, auto: them if they can be read")
+    _choice(
+        what, "--source", sources, "{}; api: EndpointSlices; auto: api if it can be read, else dns"
+    )
     what.add_argument("--zone", help="prefer its pods; auto: that of $POD_ZONE")
     servers = command.add_argument_group("name servers")
     servers.add_argument(

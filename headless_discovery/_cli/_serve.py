@@ -38,7 +38,7 @@ def run(arguments: Arguments) -> int:
         with NameServer(served, host, port, allow_remote=arguments.allow_remote) as server:
             exports = [f"{NAMESERVER_VARIABLE}={server.nameserver}", *served.exports()]
             print("\n".join(f"export {one}" for one in exports), file=arguments.out, flush=True)
-            note("it serves until Ctrl-C ends it:")
+            note("serving until Ctrl-C:")
             served.say()
             while True:
                 arguments.clock.sleep(_LOOK_AGAIN)

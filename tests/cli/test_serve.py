@@ -91,7 +91,7 @@ def test_it_prints_what_to_paste_and_answers(manifest: Path) -> None:
     assert others == ["export POD_NAMESPACE=default", "export POD_IP=10.1.1.1"]
     assert seen == [["web-1"]]
     assert done.err == (
-        "headless-discovery: it serves until Ctrl-C ends it:\n"
+        "headless-discovery: serving until Ctrl-C:\n"
         "  web.default  1 endpoint\n"
         "    web-1  10.1.1.1\n"
     )
