@@ -32,6 +32,7 @@ from headless_discovery import (
     Snapshot,
     State,
     aio,
+    peers,
 )
 from headless_discovery.kubernetes import EndpointSlices
 from tests.api_server import ApiServer, Request, refusal
@@ -608,6 +609,33 @@ def test_ending_it_does_not_wait_for_a_handshake_or_a_connection(shell: str) -> 
             time.sleep(0.2)
             began = time.monotonic()
         assert time.monotonic() - began < 3  # it would be 5 and more
+
+
+@pytest.mark.parametrize("moment", ["wrap_socket", "settimeout", "do_handshake"])
+def test_ending_it_in_a_thread_at_any_step_of_a_handshake_is_quiet(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever step the thread is about to take, it ends at once and leaves nothing."""
+    owner: Any = ssl.SSLContext if moment == "wrap_socket" else ssl.SSLSocket
+    step, begun = getattr(owner, moment), threading.Event()
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        begun.set()
+        time.sleep(0.1)  # in which `close` does what it does
+        return step(*arguments, **named)
+
+    monkeypatch.setattr(owner, moment, late)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        source = EndpointSlices(server=f"https://127.0.0.1:{listening.getsockname()[1]}")
+        web = peers("web.shop", port=80, source=source)
+        files = open_files()
+        web.start()
+        assert begun.wait(5)
+        began = time.monotonic()
+        web.close()
+        assert time.monotonic() - began < 2
+        gc.collect()
+        assert open_files() <= files
 
 
 # Whom to ask, and as whom.

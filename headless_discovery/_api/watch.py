@@ -61,7 +61,11 @@ class Watcher:
         connected = self.socket
         if connected is not None:
             with contextlib.suppress(OSError):  # it is closed, or was never connected
-                connected.shutdown(socket.SHUT_RDWR)
+                if isinstance(connected, ssl.SSLSocket):
+                    # Its own `shutdown` also takes away what the thread may be about to use.
+                    super(ssl.SSLSocket, connected).shutdown(socket.SHUT_RDWR)
+                else:
+                    connected.shutdown(socket.SHUT_RDWR)
 
     def join(self) -> None:
         """Waits for its end."""
@@ -238,6 +242,8 @@ class _WatchedStream(httpcore2.NetworkStream):
             )
             self._watcher.socket = self._socket = wrapped
             wrapped.settimeout(timeout)
+            if self._watcher.stopped:  # `stop` may have seen the socket that this one is made of
+                raise OSError("stopped")  # noqa: TRY301 - closed as after any other failure
             wrapped.do_handshake()
         except OSError as error:
             self._socket.close()
