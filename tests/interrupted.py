@@ -14,7 +14,6 @@ import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 from headless_discovery import Peers, Policy, Resolver, aio, peers
@@ -38,14 +37,12 @@ def interrupt(*_: object) -> None:
 @contextlib.contextmanager
 def interrupted_after(seconds: float) -> Iterator[None]:
     """Raises in the main thread so much later, unless the block is over by then."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # Python may overlook a signal that comes while it counts what is pending, until it takes
-        # its global lock again: it is raised here then, and not at some later moment.
-        time.sleep(0)
 
 
 def in_threads(resolver: Resolver, rng: random.Random) -> bool:
@@ -106,11 +103,10 @@ def main(way: str, tries: str, seed: str) -> None:
     cluster = FakeCluster(ttl=0)
     cluster.add_service("web", ports={"http": 80}).scale(3)
     faulthandler.dump_traceback_later(STUCK, exit=True)
-    # The server's threads inherit this. Else the system may give the signal to one of them, and
-    # the main thread hears of it when the lookup, and the timer, are long over.
+    # Threads inherit this, that of faulthandler too. Else the system may give the signal to one of
+    # them, and the main thread notices it when the lookup, and the timer, are long over.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     with cluster.serve() as server:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         resolver = Resolver([server.nameserver])
         # Imports what a first lookup imports: a thread that is interrupted while it does so may
         # leave Python's own lock of that module taken, for all threads and for ever.
@@ -118,6 +114,7 @@ def main(way: str, tries: str, seed: str) -> None:
         asyncio.run(aio.peers("web.default", port="http", resolver=resolver).refresh())
         interrupted = 0
         for _ in range(int(tries)):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
             faulthandler.dump_traceback_later(STUCK, exit=True)  # in the place of the one before
             interrupted += WAYS[way](resolver, rng)
         faulthandler.dump_traceback_later(STUCK, exit=True)  # the end may be stuck too
