@@ -794,3 +794,22 @@ def test_peers_with_a_zone_choose_there_without_a_key_and_everywhere_with_one(
                     raise FAILED
         assert zones == ["a", "b"], "the second where there are at most two"
         assert len(web.endpoints()) == len(web.sample(6)) == 6
+
+
+@pytest.mark.parametrize("ours", [Sticky, LeastLoaded, Session])
+def test_a_strategy_made_of_ours_is_copied_for_each_peers_and_shares_what_it_holds(
+    ours: Any,
+) -> None:
+    class Hears(ours):  # type: ignore[misc]  # each in turn
+        def __init__(self) -> None:
+            super().__init__()
+            self.heard: list[Endpoint] = []
+
+        def began(self, endpoint: Endpoint) -> None:
+            self.heard.append(endpoint)
+
+    strategy = Hears()
+    web, other = fixed(2, strategy=strategy), fixed(3, strategy=strategy)
+    with web.use() as one, other.use() as two:
+        assert strategy.heard == [one, two]
+        assert (web.in_flight, other.in_flight) == ({one: 1}, {two: 1})

@@ -31,7 +31,11 @@ _Select = Callable[[Sequence[Endpoint], Key | None], Endpoint]
 
 @runtime_checkable
 class Strategy(Protocol):
-    """How to choose: any object with this method can be given as ``strategy``."""
+    """How to choose: any object with this method can be given as ``strategy``.
+
+    Each `Peers` uses a copy of a `Sticky`, `LeastLoaded` or `Session`, and of an object of a class
+    derived from these, since it counts its own calls. All other objects are used as they are.
+    """
 
     def select(self, endpoints: Sequence[Endpoint], key: Key | None) -> Endpoint:
         """One of the endpoints.
