@@ -125,6 +125,38 @@ def test_without_an_endpoint_it_cannot_be_entered() -> None:
     assert web.in_flight == {}
 
 
+@pytest.mark.parametrize("how", ["use", "client", "attempt"])
+def test_one_that_is_entered_again_before_it_was_left_is_counted_once(how: str) -> None:
+    web = fixed(3)
+    entered: Any
+    match how:
+        case "use":
+            entered = web.use()
+        case "client":
+            entered = web.clients(str).use()
+        case "attempt":
+            entered = next(web.attempts())
+    for _ in range(5):  # as after an interrupt on the way into the block
+        entered.__enter__()
+        assert sum(web.in_flight.values()) == 1
+    entered.__exit__(None, None, None)
+    assert web.in_flight == {}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_so_is_one_of_tasks(library: LibraryName) -> None:
+    async def main() -> None:
+        web = aio.Peers.static(["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])
+        entered = web.use()
+        for _ in range(5):
+            await entered.__aenter__()
+            assert sum(web.in_flight.values()) == 1
+        await entered.__aexit__(None, None, None)
+        assert web.in_flight == {}
+
+    run(library, main)
+
+
 @pytest.mark.slow
 def test_what_was_dropped_does_not_stay_counted() -> None:
     web = fixed(3)

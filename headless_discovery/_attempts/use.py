@@ -40,6 +40,8 @@ class InUse:
 
     def begin(self, endpoint: Endpoint) -> Self:
         """The endpoint is in use from now on, or the one that is taken instead."""
+        if not self._over:  # it was entered and never left: an interrupt, or it is entered again
+            self.drop()
         self.endpoint = endpoint
         self._over = False
         chooser = self._peers._store.chooser
