@@ -35,6 +35,7 @@ from headless_discovery.kubernetes import EndpointSlices
 from headless_discovery.testing import FakeCluster, FakePod, FakeService
 from tests.api_server import ApiServer
 from tests.slices import bookmark, endpoint, event, many, slice_of
+from tests.speed import allowed
 from tests.tasks import LIBRARIES, LibraryName, pause, run
 
 pytestmark = pytest.mark.slow
@@ -824,7 +825,9 @@ def test_a_changed_slice_of_100_in_10_000_endpoints_takes_at_most_4_ms() -> None
             took.append(time.process_time() - began)
             assert len(web.snapshot.endpoints) == (10_000 if at % 2 else 9_900)
     print(f"{min(took) * 1000:.1f} ms")
-    assert min(took) < (0.004 if sys.gettrace() is None else 0.1)  # coverage takes its time
+    assert min(took) < (
+        allowed(0.004) if sys.gettrace() is None else 0.1
+    )  # coverage takes its time
 
 
 def test_one_of_10_000_endpoints_takes_at_most_a_kibibyte() -> None:
@@ -893,7 +896,7 @@ def test_no_event_holds_the_loop_for_more_than_50_ms(library: LibraryName, line:
 
     longest = min(run(library, main) for _ in range(3))
     print(f"{1000 * longest:.0f} ms")
-    assert longest < (0.05 if sys.gettrace() is None else 1)  # coverage takes its time
+    assert longest < (allowed(0.05) if sys.gettrace() is None else 1)  # coverage takes its time
 
 
 @pytest.mark.parametrize("shell", ["threads", "asyncio", "trio"])

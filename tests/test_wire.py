@@ -170,9 +170,9 @@ def test_a_negative_answer_without_an_soa_holds_for_five_seconds() -> None:
     assert NEGATIVE_TTL == 5
 
 
-def test_a_referral_speaks_for_the_zone_it_refers_to() -> None:
+def test_a_referral_names_the_zone_whose_servers_it_refers_to_and_no_soa() -> None:
     answer = read(reply(ASKED, authority=[". 3600 IN NS a.root-servers.net."]))
-    assert (answer.negative, answer.soa) == (True, ".")
+    assert (answer.referral, answer.soa) == (".", None)
 
 
 def test_an_soa_beside_records_says_nothing() -> None:
