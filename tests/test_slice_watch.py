@@ -464,6 +464,19 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_no_trouble() -> None:
     assert "refused" in str(driven.error)
 
 
+@pytest.mark.parametrize("error", ["connection refused", "no connection in 5 s", "reset in TLS"])
+def test_a_new_connection_that_fails_is_trouble_at_once(error: str) -> None:
+    driven = Driven()
+    driven.begin(ONE)
+    driven.now += 55
+    driven.send(bookmark(9))
+    driven.end()
+    driven.ask()
+    driven.watch.connects()
+    driven.end(error)
+    assert error in str(driven.error)
+
+
 def test_a_version_that_is_no_number_is_never_lower() -> None:
     driven = Driven()
     driven.begin(ONE)

@@ -146,6 +146,7 @@ class _Network(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        self._watcher.watch.connects()
         return _WatchedStream(
             self._watcher,
             await self._network.connect_tcp(host, port, timeout, local_address, socket_options),

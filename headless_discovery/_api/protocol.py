@@ -216,6 +216,10 @@ class Watch:
 
     # Replies.
 
+    def connects(self) -> None:
+        """A new connection is made: what fails from now on does not come from an old one."""
+        self._is_kept = False
+
     def answered(self, status: int, headers: Mapping[str, str], now: float) -> None:
         """The head of the response is there."""
         self._heard_at = self._started_at = self._added_at = now

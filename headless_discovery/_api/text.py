@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 _MOST_VALUES = 100_000
-"""Of one text; a slice has at most 1,000 endpoints with some 35 each."""
+"""Of one text; a slice that the controller makes has at most 1,000 endpoints with some 35 each."""
 _UNCOUNTED = 64 * 1024
 """Bytes: fewer cannot have too many."""
 _LONGEST_NUMBER = 20

@@ -182,6 +182,7 @@ class _Network(httpcore2.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - httpcore2 has it
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - httpcore2 has it
     ) -> httpcore2.NetworkStream:
+        self._watcher.watch.connects()
         failed: OSError = OSError(f"{host} has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM

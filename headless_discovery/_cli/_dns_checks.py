@@ -189,7 +189,7 @@ def udp(seen: Observations) -> Finding:
     means, do = _why_silent(seen, silent)
     if len(silent) < len(seen.reach):
         return warn(said, f"{means} Every lookup may have to wait for that.", do)
-    if seen.surroundings.resolv_conf.use_vc and seen.servers_answer:
+    if seen.over_tcp_first and seen.servers_answer:
         return warn(said, f"{means} With 'options use-vc' this library asks over TCP first.", do)
     return fail(FAILED, said, means, do)
 

@@ -137,7 +137,7 @@ def _as_json(seen: Observations, found: Sequence[Finding]) -> dict[str, Any]:
             "nameservers_from": seen.nameservers_from,
             "search": list(conf.search),
             "ndots": conf.ndots,
-            "use_vc": conf.use_vc,
+            "use_vc": seen.over_tcp_first,
             "own_addresses": [address for address, _ in seen.this_pod.addresses],
             "own_name": next(iter(seen.this_pod.names), ""),
         },

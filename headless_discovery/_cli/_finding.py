@@ -12,7 +12,7 @@ import attrs
 from .._dns.message import Answer, Server, Type
 from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.steps import Question
-from .._dns.surroundings import RESOLV_CONF, Surroundings
+from .._dns.surroundings import RESOLV_CONF, Surroundings, asks_over_tcp
 from .._dns.wanted import Wanted
 from .._endpoint import Endpoint, Snapshot, ThisPod
 from .._errors import DiscoveryError, NotHeadless
@@ -127,6 +127,13 @@ class Observations:
             return "--nameserver"
         is_set = self.surroundings.environ.get(NAMESERVER_VARIABLE)
         return f"${NAMESERVER_VARIABLE}" if is_set else str(RESOLV_CONF)
+
+    @property
+    def over_tcp_first(self) -> bool:
+        """Whether lookups ask over TCP first."""
+        around = self.surroundings
+        of_file = self.nameservers_from == str(RESOLV_CONF)
+        return of_file and asks_over_tcp(around.resolv_conf, around.environ)
 
     @property
     def made_up_names(self) -> tuple[str, str]:

@@ -22,7 +22,7 @@ _Group = argparse._ActionsContainer
 
 _EXIT_CODES = f"""\
 exit code:
-  {_options.FOUND}  found            {_options.FAILED}  DNS failed, so nothing is known
+  {_options.FOUND}  found            {_options.FAILED}  DNS or the API failed
   {_options.NONE}  none             {_options.NOT_HEADLESS}  not a headless Service
   {_options.USAGE}  wrong argument   {_options.NO_SUCH_PORT}  no such port
 """

@@ -1,6 +1,5 @@
 """What goes to stderr: errors in terms of the command line, and progress on a terminal."""
 
-import math
 import re
 import shutil
 import sys
@@ -103,8 +102,9 @@ class Progress:
         self.waiters = ThreadWaiters()
         self._clock, self._doing = clock, doing
         self._began = clock.now()
-        self._seconds: float = 1
-        """Since then, when it is written next; infinite: it is over."""
+        self._seconds = 1
+        """Since then, when it is written next."""
+        self._is_over = self._is_shown = False
 
     def __enter__(self) -> None:
         """Begins to show it."""
@@ -114,23 +114,24 @@ class Progress:
 
     def __exit__(self, *_error: object) -> None:
         """Takes the line away."""
-        shown, self._seconds = self._seconds > 1, math.inf
+        self._is_over = True
         if self._background is not None:
             self.waiters.wake()
             self._background.join()
-            if shown:
+            if self._is_shown:
                 print(end=_CLEAR, file=sys.stderr, flush=True)
 
     def due(self) -> float | None:
         """When the line is written again."""
-        return self._began + self._seconds if self._seconds < math.inf else None
+        return None if self._is_over else self._began + self._seconds
 
     def turn(self) -> None:
         """Writes it."""
         width = shutil.get_terminal_size().columns - 1
-        text = f"{self._seconds:.0f} s: {self._doing()}"
+        text = f"{self._seconds} s: {self._doing()}"
         shown = text if len(text) <= width else f"{text[: width - 3]}..."
         print(end=_CLEAR + shown, file=sys.stderr, flush=True)
+        self._is_shown = True
         self._seconds += 1
 
     def paced(self) -> Iterator[float]:

@@ -109,7 +109,8 @@ def _this_pod(target: Target) -> ThisPod:
 def _by_slices(arguments: Arguments) -> tuple[Snapshot, DiscoveryError | None]:
     """What EndpointSlices have of the Service, as this process may read them."""
     try:
-        with contextlib.closing(peers_of(arguments, source="api", records="auto")) as peers:
+        peers = peers_of(arguments, source="api", records="auto", include_self=True)
+        with contextlib.closing(peers):
             return refreshed(peers)
     except ConfigurationError as error:
         return Snapshot(), error

@@ -112,6 +112,7 @@ class _Served:
         try:
             texts = self._read()
             if texts == self._texts:
+                self._error = ""  # it is what is served
                 return
             self._texts = texts
             self._cluster = self._made(self._cluster._model)

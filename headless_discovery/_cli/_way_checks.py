@@ -158,13 +158,12 @@ def rights(seen: Observations) -> Finding:
     """Whether EndpointSlices can be read, and say what DNS says."""
     snapshot, error = seen.by_slices or (Snapshot(), None)
     if error is not None:
-        return fail(
-            USAGE if isinstance(error, ConfigurationError) else FAILED,
-            by_options(str(error)),
-            "EndpointSlices cannot be read from here: --source api does not work, and "
-            "auto uses DNS.",
-            by_options(error.hint or ""),
-        )
+        said, do = by_options(str(error)), by_options(error.hint or "")
+        means = "EndpointSlices cannot be read from here: "
+        if seen.arguments.source == "auto":
+            return warn(said, f"{means}--source auto uses DNS.", do)
+        code = USAGE if isinstance(error, ConfigurationError) else FAILED
+        return fail(code, said, f"{means}--source api does not work, and auto uses DNS.", do)
     by_slices = {endpoint.identity for endpoint in snapshot.endpoints}
     by_dns = {endpoint.identity for endpoint in seen.snapshot.endpoints}
     said = f"{counted(len(by_slices), 'pod')} in EndpointSlices"

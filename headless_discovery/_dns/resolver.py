@@ -17,7 +17,14 @@ from .._time.clock import Clock
 from . import aio_sockets, sockets
 from .message import Server, is_reply
 from .steps import Plan, Steps
-from .surroundings import RESOLV_CONF, ResolvConf, Surroundings, parse_address, read_text
+from .surroundings import (
+    RESOLV_CONF,
+    ResolvConf,
+    Surroundings,
+    asks_over_tcp,
+    parse_address,
+    read_text,
+)
 
 NAMESERVER_VARIABLE = "HEADLESS_DISCOVERY_NAMESERVER"
 _DNS_PORT = 53
@@ -89,7 +96,7 @@ class Resolver:
             servers = tuple(
                 parse_server(text, argument=str(RESOLV_CONF)) for text in conf.nameservers
             )
-            tcp_first = conf.use_vc or "use-vc" in os.environ.get("RES_OPTIONS", "").split()
+            tcp_first = asks_over_tcp(conf, os.environ)
         if not servers:
             raise ConfigurationError(
                 f"no name server: {RESOLV_CONF} names none",

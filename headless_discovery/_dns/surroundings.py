@@ -101,6 +101,11 @@ class ResolvConf:
         return None
 
 
+def asks_over_tcp(conf: ResolvConf, environ: Mapping[str, str]) -> bool:
+    """Whether the file, or ``$RES_OPTIONS``, says to use TCP from the start."""
+    return conf.use_vc or "use-vc" in environ.get("RES_OPTIONS", "").split()
+
+
 def _domain(text: str) -> str:
     return text.rstrip(".").lower()
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dns.flags
 import dns.message
@@ -326,11 +326,26 @@ def test_udp_that_is_dead_while_tcp_is_alive_is_told_apart() -> None:
         assert found[title].seen.startswith("could not be checked: no name server answers")
 
 
-def test_with_use_vc_a_dead_udp_is_only_warned_of() -> None:
+@pytest.mark.parametrize(
+    ("conf", "environ"),
+    [
+        ("options use-vc", {}),
+        ("", {"RES_OPTIONS": "use-vc"}),
+        ("", {"RES_OPTIONS": "edns0 use-vc"}),
+    ],
+)
+def test_with_use_vc_a_dead_udp_is_only_warned_of(conf: str, environ: dict[str, str]) -> None:
     cluster = behind(no_udp)
-    found = doctor(cluster, resolver=place(cluster, f"{INSIDE}options use-vc"))[UDP]
-    assert found.level == "warn"
-    assert "use-vc" in found.means
+    found = doctor(cluster, resolver=place(cluster, INSIDE + conf, **environ))
+    assert found[UDP].level == "warn"
+    assert "use-vc" in found[UDP].means
+
+
+def test_use_vc_is_of_the_name_servers_in_resolv_conf_alone() -> None:
+    cluster = behind(no_udp)
+    around = place(cluster, f"{INSIDE}options use-vc", HEADLESS_DISCOVERY_NAMESERVER="10.96.0.10")
+    found = doctor(cluster, resolver=around)[UDP]
+    assert found.level == "fail"
 
 
 @contextlib.contextmanager
@@ -1146,6 +1161,26 @@ def test_endpoint_slices_that_cannot_be_read_fail_with_what_to_do(cluster: FakeC
     assert (found[SLICES].level, found.code) == ("fail", 3)
     assert "403" in found[SLICES].seen
     assert "Make a Role in namespace default" in found[SLICES].do
+
+
+@pytest.mark.parametrize("kind", ["api-forbidden", "api-down"])
+def test_with_source_auto_slices_that_cannot_be_read_are_only_warned_of(
+    cluster: FakeCluster, kind: Literal["api-forbidden", "api-down"]
+) -> None:
+    cluster.fail(kind)
+    found = doctor(cluster, "web", "--source", "auto")
+    assert (found[SLICES].level, found.code) == ("warn", 0)
+    assert found[SLICES].means.endswith("--source auto uses DNS.")
+
+
+@pytest.mark.parametrize("source", ["api", "auto"])
+def test_without_this_pod_dns_and_slices_are_compared_whole(
+    cluster: FakeCluster, source: str
+) -> None:
+    [own, *_] = cluster.service("web").pods
+    around = place(cluster, POD_IP=own.addresses[0])
+    found = doctor(cluster, "web", "--source", source, "--exclude-self", resolver=around)
+    assert found[SLICES].said == ("ok", "3 pods in EndpointSlices, the same as by DNS")
 
 
 def test_an_api_server_that_does_not_answer_is_told(cluster: FakeCluster) -> None:
