@@ -1,6 +1,7 @@
 """Peers for asyncio and trio, through a fake cluster and over real sockets."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import itertools
@@ -398,6 +399,34 @@ def test_after_aclose_every_call_raises_closed(
             with pytest.raises(Closed, match="web"):
                 call()
         assert len(kubia.snapshot.endpoints) == 3, "what was known may still be looked at"
+
+    runs(main)
+
+
+@pytest.mark.parametrize("error", [None, ConnectionRefusedError(), TimeoutError()], ids=repr)
+@pytest.mark.parametrize("source", ["static", "dns"])
+def test_what_a_call_reports_after_aclose_opens_nothing_again(
+    runs: Run, cluster: FakeCluster, web: FakeService, source: str, error: Exception | None
+) -> None:
+    async def main() -> None:
+        fixed = aio.Peers.static(["10.0.0.1:80", "10.0.0.2:80"], clock=cluster.clock)
+        kubia = fixed if source == "static" else cluster.aio.peers("web")
+        kubia.report(await kubia.pick(), ConnectionRefusedError())  # so that a success counts too
+        with contextlib.suppress(ConnectionRefusedError, TimeoutError):
+            async with kubia.use() as peer:
+                await kubia.aclose()
+                if error is not None:
+                    raise error
+        kubia.report(peer, error)
+        calls: list[Callable[[], Any]] = [
+            kubia.pick,
+            kubia.endpoints,
+            lambda: kubia.pick("key"),
+            lambda: kubia.sample(1),
+        ]
+        for call in calls:
+            with pytest.raises(Closed):
+                await call()
 
     runs(main)
 

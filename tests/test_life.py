@@ -243,6 +243,39 @@ def test_a_lookup_that_comes_too_late_changes_nothing(
     assert (len(begun), kubia.stats.lookups) == ((1, 0) if end == "closed" else (2, 1))
 
 
+def test_a_lookup_that_is_given_up_after_close_opens_nothing_again(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    raised: list[Exception] = []
+
+    def refresh() -> None:
+        try:
+            kubia.refresh()
+        except Closed as error:
+            raised.append(error)
+
+    with cluster.serve() as server:
+        kubia = peers(
+            "web.default",
+            resolver=Resolver([server.nameserver]),
+            policy=Policy(refresh_floor=0.01),
+        )
+        assert len(kubia.endpoints()) == 3
+        cluster.fail("timeout")
+        asked = len(cluster.queries)
+        caller = threading.Thread(target=refresh)
+        assert eventually(lambda: (kubia.stats.answer_age or 0) > 0.01)
+        caller.start()
+        assert eventually(lambda: len(cluster.queries) > asked)
+        kubia.close()
+        caller.join(10)
+    assert len(raised) == 1
+    calls: list[Callable[[], object]] = [kubia.endpoints, kubia.pick, lambda: kubia.sample(1)]
+    for call in calls:
+        with pytest.raises(Closed):
+            call()
+
+
 # Python ends a thread in silence for SystemExit; pytest does not.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError, GeneratorExit])

@@ -1,5 +1,6 @@
 """Peers, through a fake cluster: what callers see, and how often DNS is asked."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -636,6 +637,31 @@ def test_after_close_every_call_raises_closed(cluster: FakeCluster, web: FakeSer
         with pytest.raises(Closed, match="web"):
             call()
     assert state(kubia) is State.LIVE, "what was known may still be looked at"
+
+
+@pytest.mark.parametrize("error", [None, ConnectionRefusedError(), TimeoutError()], ids=repr)
+@pytest.mark.parametrize("source", ["static", "dns"])
+def test_what_a_call_reports_after_close_opens_nothing_again(
+    source: str, error: Exception | None, cluster: FakeCluster, web: FakeService
+) -> None:
+    clock = cluster.clock
+    fixed = Peers.static(["10.0.0.1:80", "10.0.0.2:80"], clock=clock)
+    kubia = fixed if source == "static" else cluster.peers("web")
+    kubia.report(kubia.pick(), ConnectionRefusedError())  # so that a success counts too
+    with contextlib.suppress(ConnectionRefusedError, TimeoutError), kubia.use() as peer:
+        kubia.close()
+        if error is not None:
+            raise error
+    kubia.report(peer, error)
+    calls: list[Callable[[], object]] = [
+        kubia.pick,
+        kubia.endpoints,
+        lambda: kubia.pick("key"),
+        lambda: kubia.sample(1),
+    ]
+    for call in calls:
+        with pytest.raises(Closed):
+            call()
 
 
 @pytest.fixture

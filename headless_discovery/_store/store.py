@@ -326,7 +326,8 @@ class Store:
     def gave_up(self) -> None:
         """A lookup ended without an outcome: `refresh_floor` still applies to the next one."""
         with self._lock:
-            self.view = self.view.gave_up(self.now())
+            if not self.closed:
+                self.view = self.view.gave_up(self.now())
 
     def steps(self, flight: Flight) -> Steps[None]:
         """One lookup, from asking to believing; nothing if the source pushes changes."""
@@ -445,7 +446,7 @@ class Store:
         if error is None and not self.failing:
             return False
         with self._lock:
-            if not self._is_current(endpoint):
+            if self.closed or not self._is_current(endpoint):
                 return False
             now = self.clock.now()
             if error is None:
