@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import signal
 import socket
 import ssl
 import subprocess
@@ -264,6 +265,7 @@ class Odd(Exception):
 HTTPCORE = of("httpcore", "RemoteProtocolError", of("httpcore", "ProtocolError"))
 HTTPX = of("httpx2", "RemoteProtocolError", of("httpx2", "TransportError"))
 AIOHTTP = of("aiohttp.client_exceptions", "ClientConnectionError")
+TOO_SLOW = of("aiohttp.client_exceptions", "ServerTimeoutError", AIOHTTP, TimeoutError)
 REFUSED_STREAM = SimpleNamespace(stream_id=5, error_code=7)
 CANCELLED_STREAM = SimpleNamespace(stream_id=5, error_code=8)
 
@@ -387,6 +389,60 @@ def test_whatever_holds_whatever_an_answer_is_given(make: Callable[[], BaseExcep
     error = make()
     assert not not_reached(error)
     assert not connection_failed(error)
+
+
+@pytest.fixture
+def at_most_5_seconds() -> Iterator[None]:
+    """What would go on for ever fails instead."""
+
+    def over(*_: object) -> None:
+        raise AssertionError("it took more than 5 s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(5)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="nothing ends what hangs here")
+@pytest.mark.usefixtures("at_most_5_seconds")
+@pytest.mark.parametrize("kind", [TimeoutError, TOO_SLOW], ids=["built in", "of a library"])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_time_out_may_be_its_own_cause_also_far_away(length: int, kind: type[Exception]) -> None:
+    errors = [kind(str(number)) for number in range(length)]
+    for error, cause in zip(errors, errors[1:] + errors[:1], strict=True):
+        error.__cause__ = cause
+    assert not not_reached(errors[0])
+    assert connection_failed(errors[0])
+    kubia = Peers.static(["10.0.0.1:80", "10.0.0.2:80"])
+    with contextlib.suppress(kind), kubia.use():
+        raise errors[0]
+    with contextlib.suppress(kind), next(kubia.attempts()):
+        raise errors[0]
+    assert kubia.stats.failures == 2
+
+
+def unhad(kind: type[Exception], attribute: str) -> Exception:
+    """One of that name, whose attribute raises."""
+    raising = property(lambda self: 1 / 0)
+    return of(kind.__module__, kind.__name__, kind, **{attribute: raising})()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        unhad(AIOHTTP, "__cause__"),
+        unhad(HTTPX, "__cause__"),
+        unhad(TimeoutError, "__cause__"),
+        unhad(HTTPX, "args"),
+        unhad(of("requests.exceptions", "ConnectionError"), "args"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failure_is_one_also_where_what_it_holds_cannot_be_had(error: BaseException) -> None:
+    assert not not_reached(error)
+    assert connection_failed(error)
 
 
 def test_one_error_may_be_in_a_group_twice_and_its_cause_far_away() -> None:

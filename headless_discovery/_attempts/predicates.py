@@ -127,13 +127,19 @@ def judged(error: object) -> Verdict:
 def _of_all(error: object, around: Set[int]) -> Verdict:
     """The same, within errors that may be in it again."""
     seen = set(around)
-    while isinstance(error, BaseException) and id(error) not in seen:
-        seen.add(id(error))
-        verdict = _of_one(error, seen)
+    for each in _with_causes(error, seen):
+        verdict = _of_one(each, seen)
         if verdict is not None:
             return verdict
-        error = _attribute(error, "__cause__")  # never an implicit context: it may be anything
     return Verdict.NOTHING
+
+
+def _with_causes(error: object, seen: set[int]) -> Iterator[BaseException]:
+    """An error and its causes, each once; never an implicit context: it may be anything."""
+    while isinstance(error, BaseException) and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = _attribute(error, "__cause__")
 
 
 def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
@@ -151,7 +157,7 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
         return max(known or Verdict.NOTHING, _of_all(_named_by(error), around))
     if known is Verdict.FAILED and _was_refused_by_http_2(error):
         return Verdict.NOT_REACHED
-    if names[0] == "aiohttp.ClientConnectionError" and error.__cause__ is not None:
+    if names[0] == "aiohttp.ClientConnectionError" and _attribute(error, "__cause__") is not None:
         return None  # around whatever ended the sending of a body, an error of the caller's too
     if isinstance(error, TimeoutError) and _waited_for_its_pool(error):
         return Verdict.NOTHING
@@ -181,9 +187,14 @@ def _attribute(place: object, name: str) -> object:
         return None
 
 
+def _arguments(error: object) -> tuple[object, ...]:
+    arguments = _attribute(error, "args")
+    return arguments if isinstance(arguments, tuple) else ()
+
+
 def _named_by(error: BaseException) -> BaseException | None:
     """What a wrapper is about: its reason, or the first argument that is an error."""
-    for each in (_attribute(error, "reason"), *error.args):
+    for each in (_attribute(error, "reason"), *_arguments(error)):
         if isinstance(each, BaseException):
             return each
     return None
@@ -195,8 +206,8 @@ def _was_refused_by_http_2(error: BaseException) -> bool:
     httpcore raises its error with the event of h2; httpx raises its own from that. Where the last
     stream is not 0, httpcore sends again by itself.
     """
-    for each in (error, error.__cause__):
-        event = each.args[0] if each is not None and each.args else None
+    for each in (error, _attribute(error, "__cause__")):
+        event = next(iter(_arguments(each)), None)
         if _attribute(event, "last_stream_id") == 0:
             return True
         if _attribute(event, "stream_id") is not None and _attribute(event, "error_code") == 7:
@@ -204,14 +215,13 @@ def _was_refused_by_http_2(error: BaseException) -> bool:
     return False
 
 
-def _waited_for_its_pool(error: BaseException | None) -> bool:
+def _waited_for_its_pool(error: BaseException) -> bool:
     """Whether the time went by while aiohttp's own pool was full."""
-    while error is not None:
-        for code in _passed(error):
-            if getattr(code, "co_name", "") == "_wait_for_available_connection":
-                return True
-        error = error.__cause__
-    return False
+    return any(
+        getattr(code, "co_name", "") == "_wait_for_available_connection"
+        for each in _with_causes(error, set())
+        for code in _passed(each)
+    )
 
 
 def _of_grpc(error: BaseException) -> Verdict:
