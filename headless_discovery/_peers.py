@@ -88,7 +88,7 @@ class _Flights(Shell):
         try:
             if store.begin(flight):  # pragma: no branch - or another thread was quicker
                 if store.undecided:
-                    self.carry_out(store.source_chosen())
+                    self.carry_out(store.source_chosen(until))
                 store.resolver.run(
                     store.steps(flight), self.clock, stop=lambda: store.closed, until=until
                 )

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import random
+import signal
 import sys
 import time
 import tracemalloc
@@ -33,7 +34,8 @@ from headless_discovery import (
 )
 from headless_discovery.kubernetes import EndpointSlices
 from headless_discovery.testing import FakeCluster, FakePod, FakeService
-from tests.api_server import ApiServer
+from tests.api_server import ApiServer, Request
+from tests.interrupted import Interrupted, interrupt, interrupted_after
 from tests.slices import bookmark, endpoint, event, many, slice_of
 from tests.speed import allowed
 from tests.tasks import LIBRARIES, LibraryName, pause, run
@@ -550,6 +552,77 @@ def test_auto_waits_no_longer_than_a_lookup_may_take(cluster: FakeCluster) -> No
     assert list(late.received(bookmark(1, end=True), cluster.clock.now()))
     assert len(peers.endpoints()) == 1
     peers.close()
+
+
+@contextlib.contextmanager
+def quiet_api(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The API server accepts what is sent, and never says a word."""
+    kind: Any = type(cluster.slices)
+    before = kind.background
+
+    def background(slices: object, watch: object, clock: object) -> Any:
+        following = before(slices, watch, clock)
+        following.due = lambda: None
+        return following
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "background", background)
+        yield
+
+
+def test_a_caller_in_haste_leaves_in_time_and_auto_stays_undecided(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
+    before = cluster.clock.now()
+    with caplog.at_level(logging.INFO):
+        peers = cluster.peers("web", port="http", source="auto")
+        with quiet_api(cluster, monkeypatch), pytest.raises(DiscoveryError):
+            peers.call(str, timeout=0.3)
+        assert cluster.clock.now() - before == pytest.approx(0.3, abs=0.01)
+        cluster.clock.advance(100)
+        assert peers.call(str, timeout=0.3) == "10.0.0.1:8080"
+    assert peers.snapshot.source == "api"
+    assert not any("by DNS, since" in line for line in caplog.messages)
+    assert not cluster.queries
+    peers.close()
+
+
+def test_callers_in_haste_come_to_dns_as_well(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
+    peers = cluster.peers("web", port="http", source="auto")
+    with quiet_api(cluster, monkeypatch):
+        for _ in range(4):
+            with pytest.raises(DiscoveryError):
+                peers.call(str, timeout=1.1)
+            cluster.clock.advance(100)
+        assert peers.call(str, timeout=1.1) == "10.0.0.1:8080"
+    assert peers.snapshot.source == "dns"
+    peers.close()
+
+
+def test_who_interrupts_the_choice_of_auto_decides_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with contextlib.ExitStack() as at_the_end:
+        api = at_the_end.enter_context(ApiServer(slice_of("a", endpoint("10.0.0.1"))))
+        at_the_end.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
+        api.faults.append(Request.hold)
+        slices = EndpointSlices(server=api.url)
+        slices.tentative = True
+        with (
+            caplog.at_level(logging.INFO),
+            contextlib.closing(
+                headless_discovery.peers("web.shop", port="http", source=slices)
+            ) as peers,
+        ):
+            with pytest.raises(Interrupted), interrupted_after(0.1):
+                peers.pick()
+            assert peers.pick().address == "10.0.0.1"
+            assert peers.snapshot.source == "api"
+    assert not any("by DNS, since" in line for line in caplog.messages)
 
 
 def test_outside_of_a_cluster_auto_takes_dns_and_api_says_what_is_missing(

@@ -7,6 +7,7 @@ good, anything else makes it DNS.
 import math
 from typing import TYPE_CHECKING, Any
 
+from .._dns.steps import GaveUp
 from .._endpoint import Empty, Outcome, Snapshot, State, Unknown, Wrong
 from .._errors import ConfigurationError, DiscoveryError, LookupTimeout
 from .arguments import Selecting, Target
@@ -37,6 +38,9 @@ class FedStore(Store):
         self.slices = slices
         self._target = target
         self._watch: Watch | None = None
+        """What is listened to; one that was stopped may still say something."""
+        self._patience = self.resolver.lifetime
+        """Seconds left until, without a word, the source is DNS."""
 
     def looked_up(self, until: float = math.inf) -> Call[None]:
         """Sees to it that slices are followed, and waits for what is known at first."""
@@ -93,12 +97,14 @@ class FedStore(Store):
         landed = self.shell.landed  # and not the shell, which may be gone by then
 
         def learn(outcome: Outcome, at: float) -> float:
+            if self._watch is not watch:
+                return math.inf  # it came too late
             again_at = self._said(outcome, at)
             landed()
             return again_at
 
         wanted = self._target.wanted
-        return Watch(
+        watch = Watch(
             SliceQuery(
                 service=wanted.service,
                 port=wanted.port,
@@ -112,19 +118,32 @@ class FedStore(Store):
             backoff_max=self.selecting.policy.backoff_max,
             lists=self.slices.no_streams,
         )
+        return watch
 
-    def source_chosen(self) -> Call[None]:
-        """Waits until the source is decided, or for so long at most: then it is DNS."""
+    def source_chosen(self, until: float = math.inf) -> Call[None]:
+        """Waits until the source is decided, or for so long at most: then it is DNS.
+
+        A caller that has to leave before that, or is interrupted, decides nothing. What it waited
+        counts for the next one: else DNS would never be reached by callers that are all in haste.
+
+        Raises:
+            GaveUp: The caller's time is over.
+        """
         following = self.follow() if self.undecided else None
         if following is None:
             return
-        following.start()
         try:
-            over = self.now() + self.resolver.lifetime
-            yield Wait(lambda: self.closed or not self.undecided, over)
+            following.start()
+            over = self.now() + self._patience
+            yield Wait(lambda: self.closed or not self.undecided, min(over, until))
+            if self.undecided and not self.closed:
+                if until < over:
+                    self._patience = over - until
+                    raise GaveUp
+                self._give_up(LookupTimeout(f"nothing came in {self.resolver.lifetime:g} s"))
         finally:
-            self._give_up(LookupTimeout(f"nothing came in {self.resolver.lifetime:g} s"))
             if not self.pushes:
+                self._watch = None
                 following.stop()
 
     def _said(self, outcome: Outcome, at: float) -> float:
@@ -135,7 +154,7 @@ class FedStore(Store):
             self.undecided, self.source = False, "api"
             log.info("%s: by EndpointSlices", self)
         if not self.pushes:
-            return math.inf  # it came too late
+            return math.inf
         this_pod = self.view.this_pod
         try:
             this_pod = this_pod or find_this_pod(self._target)

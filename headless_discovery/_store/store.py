@@ -172,7 +172,7 @@ class Store:
         """Whether it does."""
         return self.source == "api"
 
-    def source_chosen(self) -> Call[None]:
+    def source_chosen(self, until: float = math.inf) -> Call[None]:  # noqa: ARG002 - see `feed`
         """Waits until the source is decided; here it is."""
         yield from ()
 
