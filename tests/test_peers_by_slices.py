@@ -625,6 +625,38 @@ def test_who_interrupts_the_choice_of_auto_decides_nothing(
     assert not any("by DNS, since" in line for line in caplog.messages)
 
 
+@pytest.mark.parametrize("include_self", [True, False])
+def test_auto_that_took_slices_knows_this_pod_by_the_way_to_the_api_server(
+    include_self: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADLESS_DISCOVERY_NAMESERVER", "none that is usable")
+    with ApiServer(slice_of("a", endpoint("10.0.0.2"), endpoint("127.0.0.1"))) as api:
+        slices = EndpointSlices(server=api.url)
+        slices.tentative = True
+        with headless_discovery.peers(
+            "web.shop", port="http", source=slices, include_self=include_self
+        ) as peers:
+            seen = peers.wait_ready(see_self=True, timeout=20)
+    assert (seen.source, seen.state) == ("api", State.LIVE)
+    own = ["127.0.0.1"] if include_self else []
+    assert sorted(each.address for each in seen.endpoints) == ["10.0.0.2", *own]
+
+
+@pytest.mark.parametrize("source", ["api", "auto"])
+def test_who_we_are_stays_unknown_where_nothing_says_how_to_find_it(
+    cluster: FakeCluster, source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
+
+    def unsaid(_: object) -> tuple[str, ...]:
+        raise ConfigurationError("no API server")
+
+    monkeypatch.setattr(type(cluster.slices), "own_addresses", unsaid)
+    with cluster.peers("web", port="http", source=source) as peers:
+        assert peers.pick().address == "10.0.0.1"
+        assert peers.snapshot.source == "api"
+
+
 def test_outside_of_a_cluster_auto_takes_dns_and_api_says_what_is_missing(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

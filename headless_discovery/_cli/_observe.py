@@ -102,7 +102,7 @@ def _servers(resolver: Resolver) -> tuple[tuple[Server, ...], str | None]:
 
 def _this_pod(target: Target) -> ThisPod:
     with contextlib.suppress(DiscoveryError):
-        return find_this_pod(target) or ThisPod()
+        return find_this_pod(target, target.source) or ThisPod()
     return ThisPod()
 
 

@@ -157,7 +157,7 @@ class FedStore(Store):
             return math.inf
         this_pod = self.view.this_pod
         try:
-            this_pod = this_pod or find_this_pod(self._target)
+            this_pod = this_pod or find_this_pod(self._target, self.source)
         except DiscoveryError as error:
             outcome = failed(error)
         self.learn(outcome, at, this_pod)

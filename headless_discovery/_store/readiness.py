@@ -105,9 +105,11 @@ class Readiness:
         A fixed list does not change, and who this pod is in it cannot be known.
         """
         fixed = store.target is None
-        if check_is_a("see_self", see_self, bool) and store.target is not None:
+        check_is_a("see_self", see_self, bool)
+        # While the source is undecided, so is what an address of this pod's routes to.
+        if see_self and store.target is not None and not store.undecided:
             with contextlib.suppress(LookupFailed):  # that may pass, and is looked for again
-                find_this_pod(store.target, needed_for="see_self=True")
+                find_this_pod(store.target, store.source, needed_for="see_self=True")
         return cls(
             at_least=check_count("at_least", at_least),
             stable_for=min(check_seconds("stable_for", stable_for), 0 if fixed else math.inf),

@@ -341,7 +341,8 @@ class Store:
         outcome: Outcome
         try:
             plan = self.resolver.plan()
-            this_pod = this_pod or find_this_pod(self.target)  # I/O: not when a Peers is made
+            # I/O: not when a Peers is made.
+            this_pod = this_pod or find_this_pod(self.target, self.source)
         except DiscoveryError as error:
             outcome = failed(error)
         else:

@@ -182,8 +182,10 @@ def _without(left_out: tuple[Endpoint, ...], full: Snapshot, before: Snapshot) -
     )
 
 
-def find_this_pod(target: Target, *, needed_for: str | None = None) -> ThisPod | None:
+def find_this_pod(target: Target, source: str, *, needed_for: str | None = None) -> ThisPod | None:
     """This pod: as given, from the environment, or from the network and the host name.
+
+    The network tells which of its addresses routes to the source, the one that was chosen.
 
     Without an address it is ``None``, or a `DiscoveryError` if an argument cannot do without one:
     ``include_self=False``, or the one that it is ``needed_for``.
@@ -198,10 +200,10 @@ def find_this_pod(target: Target, *, needed_for: str | None = None) -> ThisPod |
             raise ConfigurationError(f"$POD_IPS or $POD_IP: {error}") from error
         found = tuple((str(address), None) for address in each)
     if routed := found is None:
-        router = target.slices if target.slices and target.source == "api" else resolver
+        router = target.slices if target.slices and source == "api" else resolver
         try:
             found = tuple((address, None) for address in router.own_addresses())
-        except LookupFailed:  # no socket, no route: it is looked for again
+        except (ConfigurationError, LookupFailed):  # no server, no route: it is looked for again
             if needed_for is not None:
                 raise
             return None
