@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from headless_discovery import Closed, ConfigurationError, Endpoint, Peers, Policy, aio
+from headless_discovery import Clients, Closed, ConfigurationError, Endpoint, Peers, Policy, aio
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 from tests.tasks import LIBRARIES, LibraryName, run
 
@@ -430,6 +433,75 @@ def test_a_client_whose_close_cannot_even_be_had_is_told_of_as_well(
 
     asyncio.run(main())
     assert len(caplog.records) == len(made.all) == 4
+
+
+def three_of_which_two_left() -> tuple[Made, Clients[Client]]:
+    """Clients of three endpoints, of which two are gone."""
+    web, made = fixed(3), Made()
+    clients = web.clients(made)
+    for peer in web:
+        with clients.use_of(peer):
+            pass
+    web.update(["10.0.0.0:80"])
+    return made, clients
+
+
+def test_a_use_at_any_instruction_of_the_end_leaves_each_client_closed_once() -> None:
+    left = 0
+
+    def at_each(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                with contextlib.suppress(Closed), clients.use():  # as another thread: not traced
+                    pass
+        return at_each
+
+    for used_at in itertools.count(1):
+        left = used_at
+        made, clients = three_of_which_two_left()
+        before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # without it Python 3.12 has none
+        sys.settrace(at_each)
+        try:
+            clients.__exit__()
+        finally:
+            sys.settrace(before)
+        assert [client.closed for client in made.all] == [1, 1, 1], used_at
+        if left > 0:
+            break
+    assert used_at > 50
+
+
+def test_a_use_that_is_interrupted_before_it_closes_any_leaves_that_to_the_next() -> None:
+    left = 0
+
+    def interrupt(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal left
+        if event == "c_call" and len(clients) == 3:
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+
+    for interrupted_at in itertools.count(1):
+        left = interrupted_at
+        made, clients = three_of_which_two_left()
+        before = sys.getprofile()
+        sys.setprofile(interrupt)
+        try:
+            with clients.use():
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(before)
+        with clients.use():
+            assert made.open == ["10.0.0.0"], interrupted_at
+        if left > 0:
+            break
+    assert interrupted_at > 3
 
 
 def test_a_client_without_close_is_let_go() -> None:

@@ -4,10 +4,11 @@ What threads and tasks share. No step needs a lock: each is one operation on a d
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from .._endpoint import Endpoint, Row, row_of
@@ -134,11 +135,12 @@ class Pool(Generic[C]):
         """Those to be closed now: their endpoints are gone, and they are not in use."""
         endpoints = self._peers.snapshot.endpoints
         if self._swept is not endpoints:
-            self._swept = endpoints
-            for row in self._entries.keys() - set(map(row_of, endpoints)):
-                entry = self._entries.pop(row, None)
-                if entry is not None:  # pragma: no branch - or another was quicker
-                    self._leaving.append(entry)
+            try:
+                self._swept = endpoints  # first: one that comes meanwhile has it done again
+                self._leave(self._entries.keys() - set(map(row_of, endpoints)))
+            except BaseException:  # an interrupt
+                self._swept = None
+                raise
         for entry in list(self._leaving):
             if not entry.users and self._take(entry):
                 yield entry
@@ -146,11 +148,18 @@ class Pool(Generic[C]):
     def _all(self) -> Iterator[Entry[C]]:
         """Those to be closed at the end: all of them, but what is being made then."""
         self._closed = True
-        for row in list(self._entries):
-            self._leaving.append(self._entries.pop(row))
+        self._leave(list(self._entries))
         for entry in list(self._leaving):
             if entry.is_made and self._take(entry):
                 yield entry
+
+    def _leave(self, rows: Iterable[Row]) -> None:
+        """These leave, but those that another was quicker to take.
+
+        In one operation: an interrupt between two would lose one that was taken.
+        """
+        taken = map(self._entries.pop, rows, itertools.repeat(None))
+        self._leaving.extend(filter(None, taken))
 
     def _made_too_late(self, entry: Entry[C]) -> Iterator[Entry[C]]:
         """One that was being made at the end, for the first of those who waited for it."""
