@@ -166,6 +166,6 @@ class FedStore(Store):
 
     def _give_up(self, error: DiscoveryError) -> None:
         """It is DNS then, unless it was decided meanwhile."""
-        if self.undecided:
+        if self.undecided:  # pragma: no branch - or another thread was quicker
             self.undecided, self.follows = False, False
             log.info("%s: found by DNS, since EndpointSlices cannot be read: %s", self, error)
