@@ -109,17 +109,32 @@ class _Flights(Shell):
     def start(self) -> None:
         """Starts background refresh; a fixed list asks no server."""
         entered, self.entered = self.entered, True
-        if entered or self.store.target is None:
-            return
-        if not self.store.pushes:
-            self._worker = self.clock.start_async(self)
-        elif (following := self.store.follow()) is not None:
-            following.start()
+        if not entered and self.store.target is not None:
+            self._runs_or_begins()
 
     def runs(self) -> bool:
-        """Whether background refresh runs, in the present event loop."""
+        """Whether background refresh runs here; slices that could not be followed are by now."""
         self._check_entered()
+        return self._runs_or_begins() if self.store.pushes else self._runs_here()
+
+    def _runs_here(self) -> bool:
+        """Whether it runs, in the present event loop."""
         return self._background is not None and self._background.runs()
+
+    def _runs_or_begins(self) -> bool:
+        """Whether it runs by now; what another event loop has left behind is replaced."""
+        if self._runs_here():
+            return True
+        if not self.store.pushes:
+            self._worker = self.clock.start_async(self)
+            return True
+        former, following = self.store.following, self.store.follow()
+        if former is not None:
+            former.stop()
+        if following is None:
+            return False
+        following.start()
+        return True
 
     def _check_entered(self) -> None:
         if self.store.follows and not self.entered:

@@ -9,6 +9,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ from tests.api_server import ApiServer, Request
 from tests.interrupted import Interrupted, interrupt, interrupted_after
 from tests.slices import bookmark, endpoint, event, many, slice_of
 from tests.speed import allowed
-from tests.tasks import LIBRARIES, LibraryName, pause, run
+from tests.tasks import LIBRARIES, LibraryName, give_up_after, pause, run
 
 pytestmark = pytest.mark.slow
 
@@ -713,6 +714,72 @@ def test_tasks_are_told_what_is_missing_outside_of_a_cluster(
                 await peers.endpoints()
 
     run(library, main)
+
+
+@pytest.mark.parametrize("tries", [1, 3, 8])
+@pytest.mark.parametrize("shell", ["threads", *LIBRARIES])
+def test_who_watches_tries_once_a_second_to_follow_what_cannot_be_followed_yet(
+    cluster: FakeCluster, shell: Any, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def check() -> None:
+        tried.append(cluster.clock.now())
+        assert len(tried) <= tries + 1
+        if len(tried) <= tries:
+            raise ConfigurationError("not yet")
+
+    slices = cluster.slices
+    cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
+    arguments: dict[str, Any] = {"port": "http", "source": slices, "clock": cluster.clock}
+    for_threads = headless_discovery.peers("web", **arguments)
+    for_tasks = aio.peers("web", **arguments)
+    monkeypatch.setattr(slices, "check", check)
+    changes: list[Change] = []
+
+    async def main() -> None:
+        async with for_tasks:
+            assert not await give_up_after(5, first)
+
+    async def first() -> None:
+        changes.append(await anext(for_tasks.watch()))
+
+    if shell == "threads":
+        with for_threads:
+            changes.append(next(for_threads.watch()))
+    else:
+        run(shell, main)
+    assert [each.address for change in changes for each in change.added] == ["10.0.0.1"]
+    # Entering tries, and so does the call, at once.
+    assert all(later - sooner >= 1 for sooner, later in pairwise(tried[1:]))
+    assert len(tried) == tries + 1
+
+
+def test_who_watches_tries_once_a_second_to_have_a_thread(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+    slices = cluster.slices
+    real = slices.background
+
+    def background(watch: Any, clock: Clock) -> Any:
+        tried.append(clock.now())
+        following = real(watch, clock)
+        if len(tried) <= 5:
+            monkeypatch.setattr(following, "runs", lambda: False)
+            monkeypatch.setattr(following, "start", cannot)
+        return following
+
+    def cannot() -> None:
+        assert len(tried) <= 5
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(slices, "background", background)
+    cluster.add_service("web", ports={"http": 8080}).add_pod("10.0.0.1")
+    with headless_discovery.peers("web", port="http", source=slices, clock=cluster.clock) as peers:
+        assert [each.address for each in next(peers.watch()).added] == ["10.0.0.1"]
+    assert all(later - sooner >= 1 for sooner, later in pairwise(tried[1:]))
+    assert len(tried) == 6
 
 
 # Slices that people wrote.

@@ -51,6 +51,8 @@ from .steps import Call, Driver, Share, Step, Wait
 from .view import View, find_this_pod
 
 log = logging.getLogger("headless_discovery")
+_TRIES_AGAIN = 1.0
+"""Seconds until a source that pushes changes, and could not be followed, is tried again."""
 _OVERDUE = 1.0
 """Seconds past its lifetime after which a lookup is taken for interrupted."""
 
@@ -253,6 +255,8 @@ class Store:
                 yield change
             elif self.shell.runs():
                 yield Wait(something_new)
+            elif self.pushes:  # there is no lookup to do instead
+                yield Wait(something_new, self.now() + _TRIES_AGAIN)
             elif self.under_way or not self.turn_is_due():
                 yield Wait(something_new, self.next_turn)
             else:
