@@ -107,9 +107,10 @@ class _Flights(Shell):
     # The background.
 
     def start(self) -> None:
-        """Starts background refresh; a fixed list asks no server."""
-        entered, self.entered = self.entered, True
-        if not entered and self.store.target is not None:
+        """Starts background refresh, in the present event loop; a fixed list asks no server."""
+        self.entered = True
+        if self.store.target is not None:
+            self._under_way()  # one of a loop that has ended is not waited for
             self._runs_or_begins()
 
     def runs(self) -> bool:
@@ -156,6 +157,7 @@ class _Flights(Shell):
     async def turn(self) -> None:
         """One lookup in the background's own task; nothing if a caller was quicker."""
         flight = Flight()
+        flight.task = self._worker
         self.store.begin(flight)
         try:
             await self._look_up(flight)

@@ -900,6 +900,48 @@ def test_one_that_was_entered_in_a_loop_that_is_gone_is_asked_in_the_next() -> N
     gc.collect()
 
 
+@LEFT_BEHIND
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("kind", [None, "timeout"])
+def test_one_that_is_entered_again_in_another_loop_is_refreshed_there(
+    kind: Any, close: bool
+) -> None:
+    cluster = FakeCluster(ttl=5)
+    service = cluster.add_service("web", ports={"http": 80})
+    service.scale(2)
+    policy = Policy(min_refresh=0.05, max_refresh=0.05, refresh_floor=0.01)
+    with cluster.serve() as server:
+        resolver = Resolver([server.nameserver])
+        web = aio.peers("web.default", port="http", resolver=resolver, policy=policy)
+        if kind:
+            cluster.fail(kind)
+
+        async def begin() -> None:
+            await web.__aenter__()
+            await asyncio.sleep(0.05)  # so that a lookup may be under way when the loop ends
+
+        async def go_on() -> None:
+            async with web:
+                told = asyncio.Event()
+
+                def tell(change: Change) -> None:
+                    if len(change.snapshot.endpoints) == 3:
+                        told.set()
+
+                web.on_change(tell)
+                service.scale(3)
+                await asyncio.wait_for(told.wait(), 4)
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        if close:
+            loop.close()
+        cluster.heal()
+        asyncio.run(go_on())
+        loop.close()
+    gc.collect()
+
+
 def test_a_call_may_be_cancelled_after_any_number_of_turns_of_the_loop() -> None:
     cluster = FakeCluster(ttl=5)
     cluster.add_service("web", ports={"http": 80}).scale(2)

@@ -172,6 +172,36 @@ def test_it_follows_what_changes(shell: str) -> None:
         assert len(api.requests) == 1
 
 
+@pytest.mark.filterwarnings(  # that of what the first loop leaves behind
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)
+@pytest.mark.parametrize("enter", [True, False])
+@pytest.mark.parametrize("close", [True, False])
+def test_in_another_event_loop_it_is_begun_again(close: bool, enter: bool) -> None:
+    with ApiServer(ONE) as api:
+        source = EndpointSlices(server=api.url)
+        web = aio.peers("web.shop", port="http", source=source, rng=_Chance())
+
+        async def begin() -> None:
+            await web.__aenter__()
+            assert len(await web.endpoints()) == 1
+
+        async def go_on() -> None:
+            if enter:
+                await web.__aenter__()
+            assert len((await web.wait_ready(2, timeout=10)).endpoints) == 2
+            await web.aclose()
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        if close:
+            loop.close()
+        api.put(TWO)
+        asyncio.run(go_on())
+        loop.close()
+    gc.collect()
+
+
 def test_it_lists_where_the_server_cannot_stream(shell: str) -> None:
     many = [slice_of(f"s{at:02}", endpoint(f"10.0.1.{at}")) for at in range(25)]
     with ApiServer(*many) as api:
