@@ -738,7 +738,7 @@ def test_dns_is_part_of_the_budget(cluster: FakeCluster, web: FakeService) -> No
     cluster.fail("timeout")
     kubia = cluster.peers("web", port="http")
     began = cluster.clock.now()
-    with pytest.raises(LookupFailed):
+    with pytest.raises(LookupTimeout, match=r"took all 0\.5 s"):
         kubia.call(fails, timeout=0.5)
     assert cluster.clock.now() == began + 0.5
     cluster.heal()
@@ -748,6 +748,70 @@ def test_dns_is_part_of_the_budget(cluster: FakeCluster, web: FakeService) -> No
     cluster.fail("timeout")
     with pytest.raises(LookupTimeout, match=r"took all 0\.5 s"):
         kubia.call(fails, timeout=0.5)
+
+
+BEFORE: list[Any] = [None, "servfail", "refused", "garbage"]
+"""What the lookup before came to."""
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_lookup_that_takes_all_of_the_budget_is_a_time_out_also_where_nothing_is_known(
+    cluster: FakeCluster, web: FakeService, before: Any
+) -> None:
+    kubia = cluster.peers("web", port="http")
+    if before is not None:
+        cluster.fail(before)
+        with pytest.raises(LookupFailed):
+            kubia.refresh()
+        cluster.clock.advance(60)
+    cluster.fail("timeout")
+    with pytest.raises(LookupTimeout, match=r"took all 0\.5 s") as raised:
+        list(kubia.attempts(timeout=0.5))
+    assert "longer timeout" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("before", BEFORE)
+def test_so_is_it_for_tasks(
+    library: LibraryName, cluster: FakeCluster, web: FakeService, before: Any
+) -> None:
+    async def main() -> None:
+        kubia = cluster.aio.peers("web", port="http")
+        if before is not None:
+            cluster.fail(before)
+            with pytest.raises(LookupFailed):
+                await kubia.refresh()
+            cluster.clock.advance(60)
+        cluster.fail("timeout")
+        with pytest.raises(LookupTimeout, match=r"took all 0\.5 s") as raised:
+            async for _ in kubia.attempts(timeout=0.5):
+                raise AssertionError("there is none to try")
+        assert "longer timeout" in str(raised.value.hint)
+        await kubia.aclose()
+
+    run(library, main)
+
+
+def test_a_lookup_that_fails_within_the_budget_says_why_as_ever(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    cluster.fail("servfail")
+    with pytest.raises(LookupFailed, match="SERVFAIL"):
+        cluster.peers("web", port="http").call(fails, timeout=5)
+    cluster.fail("timeout")
+    with pytest.raises(LookupTimeout, match="no answer"):
+        cluster.peers("web", port="http").call(fails, timeout=60)
+
+
+def test_just_after_such_a_time_out_others_are_told_that_no_lookup_had_an_outcome(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    cluster.fail("timeout")
+    kubia = cluster.peers("web", port="http")
+    with pytest.raises(LookupTimeout):
+        kubia.call(fails, timeout=0.5)
+    with pytest.raises(LookupFailed, match="has had an outcome yet"):
+        kubia.endpoints()
 
 
 @pytest.mark.parametrize(

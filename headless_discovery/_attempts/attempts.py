@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from .._endpoint import Endpoint, Row, row_of
-from .._errors import ConfigurationError, LookupTimeout, NoEndpoints, check_is_a, check_seconds
+from .._errors import (
+    ConfigurationError,
+    LookupFailed,
+    LookupTimeout,
+    NoEndpoints,
+    check_is_a,
+    check_seconds,
+)
 from .._selection import Key
 from .._store.shared import Shared
 from .._store.steps import Call, Wait
@@ -232,7 +239,11 @@ class Attempts:
         if self.over:
             return None
         if self._failures is None:
-            yield from store.looked_up(self._deadline)
+            try:
+                yield from store.looked_up(self._deadline)
+            except LookupFailed as error:  # nothing is known
+                if isinstance(error, LookupTimeout) or self.remaining != 0:
+                    raise
             if self.remaining == 0:
                 raise LookupTimeout(
                     f"the lookup of {store} took all {self.rules.timeout:g} s of the attempts",

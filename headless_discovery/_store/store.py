@@ -292,7 +292,9 @@ class Store:
         if self.known:
             return
         error = self.view.membership.error
-        raise LookupFailed(f"{self} was not looked up yet") if error is None else copy.copy(error)
+        if error is None:
+            raise LookupFailed(f"no lookup of {self} has had an outcome yet")
+        raise copy.copy(error)
 
     def no_endpoints(self) -> NoEndpoints:
         """Why there is none to pick."""
