@@ -1,9 +1,11 @@
 """The life of a Peers among threads, forks and the end of the interpreter."""
 
 import asyncio
+import copy
 import gc
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -409,6 +411,19 @@ def test_one_that_nobody_holds_any_more_goes_at_once() -> None:
         assert [each() for each in gone] == [None] * 3
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_it_is_neither_copied_nor_pickled_and_goes_on_after_a_try(
+    cluster: FakeCluster, web: FakeService, copied: Callable[[object], object]
+) -> None:
+    apeers = cluster.aio.peers("web", port="http")
+    with cluster.peers("web", port="http") as kubia:
+        for each in (kubia, apeers, Peers.static(["10.0.0.1:80"])):
+            with pytest.raises(TypeError, match=r"^a Peers cannot be copied or pickled: share"):
+                copied(each)
+        gc.collect()
+        assert len(kubia.endpoints()) == 3
 
 
 def test_a_resolv_conf_that_changes_is_read_again(

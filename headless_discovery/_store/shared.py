@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable
-from typing import Self
+from typing import NoReturn, Self
 
 from .._endpoint import Endpoint, Snapshot, Stats
 from .._errors import check_is_a
@@ -114,6 +114,12 @@ class Shared:
             check_is_a("error", error, BaseException)
         if self._store.report(endpoint, error):
             self._flights.waiters.wake()
+
+    def __reduce__(self) -> NoReturn:
+        """A copy would share the background, and end it when it goes."""
+        raise TypeError(
+            "a Peers cannot be copied or pickled: share this one, or make another where it is used"
+        )
 
     def __repr__(self) -> str:
         store = self._store
