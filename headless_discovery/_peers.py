@@ -27,7 +27,7 @@ from ._store.readiness import Readiness, ready
 from ._store.shell import Shell
 from ._store.steps import Call, Step, Wait
 from ._store.store import Flight, Store, log
-from ._time.clock import ThreadWaiters
+from ._time.clock import Lock, ThreadWaiters
 
 if TYPE_CHECKING:
     from ._api.protocol import Watch
@@ -44,6 +44,7 @@ class _Flights(Shell):
     def __init__(self, store: Store) -> None:
         super().__init__(store, ThreadWaiters())
         self.delivery = Delivery(store, self.listeners)
+        self._beginning = Lock()
         self.explicit = False
         """Whether background refresh was started."""
 
@@ -127,20 +128,33 @@ class _Flights(Shell):
 
     def _runs_or_begins(self) -> bool:
         """Whether it runs by now; a thread that has ended is replaced."""
-        if self._background is not None and self._background.runs():
+        if self._runs():
             return True
-        # It is stored before it runs: after an interrupt in between, it is started again. If it
-        # cannot be started, callers look up, and try to start it, when a refresh is due.
-        if not self.store.pushes:
-            self._worker = self.clock.background(self)
-        elif self.store.follow() is None:
+        store, pushes = self.store, self.store.pushes
+        # Made by all who come at the same time, since that may take long; started by one of them.
+        background = store.follow() if pushes else self.clock.background(self)
+        if background is None:
             return False
-        try:
-            self._background.start()
-        except RuntimeError as error:
-            log.warning("%s: the refresh thread cannot be started: %s", self.store, error)
-            return False
+        with self._beginning:
+            if self._runs():
+                return True
+            # It is stored before it runs: after an interrupt in between, it is started again. If it
+            # cannot be started, callers look up, and try to start it, when a refresh is due.
+            if pushes:
+                store.followed_by(background)
+            else:
+                self._worker = background
+            if store.closed:  # else `close` finds it, since it was stored before
+                return False
+            try:
+                background.start()
+            except RuntimeError as error:
+                log.warning("%s: the refresh thread cannot be started: %s", store, error)
+                return False
         return True
+
+    def _runs(self) -> bool:
+        return self._background is not None and self._background.runs()
 
     def follow(self, slices: "EndpointSlices", watch: "Watch") -> "Following":
         """What follows slices in a thread, once it is started."""
@@ -149,7 +163,9 @@ class _Flights(Shell):
     def close(self) -> None:
         """Gives up, and waits for the end of the background."""
         self.give_up()
-        for each in self._going_on():
+        with self._beginning:  # one that is just being started is waited for too
+            going_on = self._going_on()
+        for each in going_on:
             each.join()
 
     def turn(self) -> None:
@@ -159,8 +175,11 @@ class _Flights(Shell):
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held."""
         self.waiters = ThreadWaiters()
+        self._beginning = Lock()
         self.delivery.after_fork()
-        if self.started:
+        started = self.started
+        self.store.following = None  # it shares the parent's connection: not to be shut down here
+        if started:
             self.runs()
 
 

@@ -129,11 +129,10 @@ class _Flights(Shell):
         if not self.store.pushes:
             self._worker = self.clock.start_async(self)
             return True
-        former, following = self.store.following, self.store.follow()
-        if former is not None:
-            former.stop()
+        following = self.store.follow()
         if following is None:
             return False
+        self.store.followed_by(following)
         following.start()
         return True
 

@@ -548,6 +548,32 @@ kubia.close()
     assert said == "[0, 0, 0, 0, 0, 0] True\n"
 
 
+def test_a_child_follows_slices_by_itself_and_leaves_its_parents_connection_alone() -> None:
+    said = run("""
+from headless_discovery.kubernetes import EndpointSlices
+from tests.api_server import ApiServer
+from tests.slices import endpoint, slice_of
+
+warnings.simplefilter("ignore", DeprecationWarning)  # forks among threads: that is the point
+api = ApiServer(slice_of("a", endpoint("10.0.0.1")))
+followed = peers("web.shop", port="http", source=EndpointSlices(server=api.url))
+followed.endpoints()
+codes = []
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        background = [t for t in threading.enumerate() if t.name == "headless-discovery-api"]
+        os._exit(0 if len(followed.refresh().endpoints) == len(background) == 1 else 1)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+api.put(slice_of("b", endpoint("10.0.0.2")))
+print(codes, eventually(lambda: len(followed.endpoints()) == 2))
+print([query for query in api.requests if "resourceVersion" in query])  # made to resume
+followed.close()
+api.kill()
+""")
+    assert said == "[0, 0, 0] True\n[]\n"
+
+
 def test_parent_and_child_do_not_go_on_with_the_same_chances() -> None:
     said = run("""
 plain = peers("web", namespace="default", resolver=Resolver([server.nameserver]), strategy="random")

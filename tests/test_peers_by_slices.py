@@ -6,6 +6,7 @@ import logging
 import random
 import signal
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -205,6 +206,61 @@ def test_without_a_start_the_first_call_begins_to_follow(cluster: FakeCluster) -
     peers.close()
     with pytest.raises(Closed):
         peers.endpoints()
+
+
+def followers() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith("headless-discovery")]
+
+
+@pytest.mark.parametrize("source", ["api", "dns"])
+def test_first_calls_at_the_same_time_begin_to_follow_once(
+    cluster: FakeCluster, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(6)
+
+    def at_once(real: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            together.wait(10)
+            return real(*arguments)
+
+        return call
+
+    before = set(followers())
+    with ApiServer(slice_of("a", endpoint("10.0.0.1"))) as api, cluster.serve() as server:
+        cluster.add_service("web", namespace="shop", ports={"http": 8080}).add_pod("10.0.0.1")
+        arguments: dict[str, Any] = {"resolver": Resolver([server.nameserver])}
+        clock = Clock()
+        if source == "api":
+            arguments = {"source": (slices := EndpointSlices(server=api.url))}
+        peers = headless_discovery.peers("web.shop", port="http", clock=clock, **arguments)
+        if source == "api":
+            monkeypatch.setattr(slices, "check", at_once(slices.check))
+        else:
+            monkeypatch.setattr(clock, "background", at_once(clock.background))
+        callers = [threading.Thread(target=peers.start) for _ in range(6)]
+        for each in callers:
+            each.start()
+        for each in callers:
+            each.join()
+        assert len(set(followers()) - before) == 1
+        assert [each.address for each in peers.endpoints()] == ["10.0.0.1"]
+        peers.close()
+        assert not set(followers()) - before
+
+
+@pytest.mark.parametrize("call", [Peers.start, Peers.endpoints, Peers.refresh, Peers.wait_ready])
+def test_one_that_is_closed_while_it_begins_to_follow_leaves_nothing(
+    call: Callable[[Peers], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(followers())
+    with ApiServer(slice_of("a", endpoint("10.0.0.1"))) as api:
+        slices = EndpointSlices(server=api.url)
+        peers = headless_discovery.peers("web.shop", port="http", source=slices)
+        monkeypatch.setattr(slices, "check", peers.close)
+        with contextlib.suppress(DiscoveryError):
+            call(peers)
+        assert not set(followers()) - before
+        assert not api.requests
 
 
 def test_one_that_is_forgotten_is_not_followed_any_more(cluster: FakeCluster) -> None:

@@ -171,6 +171,8 @@ class EndpointSlices:
 class Following(Background, Protocol):
     """Follows slices in a thread."""
 
+    watch: Watch
+
     def hurry(self) -> None:
         """Requests them now, even during backoff."""
         ...
@@ -178,6 +180,8 @@ class Following(Background, Protocol):
 
 class FollowingTask(Task, Protocol):
     """Follows slices in a task."""
+
+    watch: Watch
 
     def start(self) -> None:
         """Begins, if it did not yet."""

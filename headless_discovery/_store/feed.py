@@ -74,11 +74,10 @@ class FedStore(Store):
         self.following.hurry()
 
     def follow(self) -> Any:
-        """What follows them, not started yet; ``None`` if nothing says where."""
-        self.following = None
+        """What may follow them, not started yet; ``None`` if nothing says where."""
         try:
             self.slices.check()
-            self._watch = watch = self._new_watch()
+            watch = self._new_watch()
         except ConfigurationError as error:
             if self.undecided:
                 self._give_up(error)
@@ -86,8 +85,14 @@ class FedStore(Store):
                 self.learn(Wrong(error), self.now())
             self.shell.landed()
             return None
-        self.following = self.shell.follow(self.slices, watch)
-        return self.following
+        return self.shell.follow(self.slices, watch)
+
+    def followed_by(self, following: Any) -> None:
+        """From now on that follows them, and nothing else does."""
+        former, self.following = self.following, following
+        self._watch = following.watch
+        if former is not None:
+            former.stop()
 
     def _new_watch(self) -> "Watch":
         # A bare `import headless_discovery` does without all of it.
@@ -133,6 +138,7 @@ class FedStore(Store):
         if following is None:
             return
         try:
+            self.followed_by(following)
             following.start()
             over = self.now() + self._patience
             yield Wait(lambda: self.closed or not self.undecided, min(over, until))
@@ -142,7 +148,7 @@ class FedStore(Store):
                     raise GaveUp
                 self._give_up(LookupTimeout(f"nothing came in {self.resolver.lifetime:g} s"))
         finally:
-            if not self.pushes:
+            if self.closed or not self.pushes:
                 self._watch = None
                 following.stop()
 

@@ -179,7 +179,10 @@ class Store:
         yield from ()
 
     def follow(self) -> Any:
-        """What follows the source, not started yet; ``None`` if it cannot."""
+        """What may follow the source, not started yet; ``None`` if it cannot."""
+
+    def followed_by(self, following: Any) -> None:
+        """From now on that follows it."""
 
     def hurry(self) -> None:
         """Has it read now."""

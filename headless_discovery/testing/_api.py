@@ -219,7 +219,7 @@ class _FakeWatcher:
                 "a fake cluster's slices go by its clock: give clock=cluster.clock"
             )
         self._api = api
-        self._watch = watch
+        self.watch = watch
         self._clock = clock
         self._stopped = False
         self._service: Key | None = None  # while a response is open
@@ -239,7 +239,7 @@ class _FakeWatcher:
 
     def hurry(self) -> None:
         """Requests them now, even during backoff."""
-        self._watch.hurry(self._clock.now())
+        self.watch.hurry(self._clock.now())
 
     def stop(self) -> None:
         """Ends."""
@@ -261,13 +261,13 @@ class _FakeWatcher:
             self._version != self._api.model.version or self._broken != self._api.broken
         ):
             return self._clock.now()
-        return min(self._watch.wake_at, self._ends_at)
+        return min(self.watch.wake_at, self._ends_at)
 
     def paced(self) -> Iterator[float]:
         """Does it; that takes no time."""
         now = self._clock.now()
         if self._service is None:
-            path = self._watch.next(now)
+            path = self.watch.next(now)
             if path is not None:
                 _all_of(self._asked(path, now))
         elif self._broken != self._api.broken:
@@ -276,17 +276,17 @@ class _FakeWatcher:
             self._over(None, now)
         else:
             _all_of(self._changes(self._service, now))
-        _all_of(self._watch.tick(now))
-        if self._watch.finished:
+        _all_of(self.watch.tick(now))
+        if self.watch.finished:
             self._service, self._ends_at = None, math.inf
         yield from ()
 
     def _over(self, error: str | None, now: float) -> None:
         self._service, self._ends_at = None, math.inf
-        _all_of(self._watch.ended(error, now))
+        _all_of(self.watch.ended(error, now))
 
     def _asked(self, path: str, now: float) -> Pauses:
-        watch, api = self._watch, self._api
+        watch, api = self.watch, self._api
         parts = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         namespace = parts.path.removeprefix(_GROUP).partition("/")[0]
@@ -318,9 +318,9 @@ class _FakeWatcher:
         yield from watch.received(_bookmark(self._version, end), now)
 
     def _refused(self, code: int, reason: str, message: str, now: float) -> Pauses:
-        self._watch.answered(code, {"content-type": "application/json"}, now)
-        yield from self._watch.received(_status(code, reason, message), now)
-        yield from self._watch.ended(None, now)
+        self.watch.answered(code, {"content-type": "application/json"}, now)
+        yield from self.watch.received(_status(code, reason, message), now)
+        yield from self.watch.ended(None, now)
 
     def _changes(self, service: Key, now: float) -> Pauses:
         """What changed since the last message of the watch."""
@@ -337,7 +337,7 @@ class _FakeWatcher:
             gone["metadata"]["resourceVersion"] = str(version)
             events.append((version, _event("DELETED", _json(gone).encode())))
         for _, data in sorted(events):
-            yield from self._watch.received(data, now)
+            yield from self.watch.received(data, now)
 
 
 def _all_of(pauses: Pauses) -> None:
