@@ -7,11 +7,12 @@ microseconds; after each, a `refresh` must return with the truth.
 
 import gc
 import os
+import queue
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 import headless_discovery
-from headless_discovery import Clients, Peers, Policy
+from headless_discovery import Clients, Clock, Endpoint, Peers, Policy
 from headless_discovery.testing import FakeCluster
 from tests.interrupted import EAGER, Interrupted
 
@@ -247,6 +248,64 @@ def test_starting_and_closing_may_be_interrupted_before_any_line() -> None:
             web.pick()
         if not where and not closing:
             break
+
+
+def test_listeners_are_called_though_any_line_of_a_change_before_was_interrupted() -> None:
+    step = 0
+    while True:
+        step += 1
+        web = Peers.static(["10.0.0.1:80"])
+        told: queue.Queue[tuple[Endpoint, ...]] = queue.Queue()
+        listen(web, told)
+        with interrupted_at(step) as where, suppress(Interrupted):
+            web.update(["10.0.0.2:80"])
+        web.update(["10.0.0.3:80"])
+        while told.get(timeout=20) != web.snapshot.endpoints:
+            pass
+        if not where:
+            break
+    assert step > 50
+
+
+def listen(web: Peers, told: "queue.Queue[tuple[Endpoint, ...]]") -> None:
+    web.on_change(lambda change: told.put(change.snapshot.endpoints))
+
+
+@pytest.mark.parametrize("moment", ["before it begins", "after it began", "after it ended"])
+def test_an_interrupt_while_the_thread_of_listeners_is_started_ends_no_calls(moment: str) -> None:
+    may_end, ended = threading.Event(), threading.Event()
+
+    class Interrupting(Clock):
+        interrupts = True
+
+        def spawn(self, call: Callable[[], None]) -> None:
+            def later() -> None:
+                may_end.wait(20)
+                call()
+                ended.set()
+
+            if not self.interrupts:
+                super().spawn(call)
+                return
+            self.interrupts = False
+            if moment == "after it began":
+                super().spawn(later)
+            elif moment == "after it ended":
+                call()
+            raise Interrupted
+
+    web = Peers.static(["10.0.0.1:80"], clock=Interrupting())
+    told: queue.Queue[tuple[Endpoint, ...]] = queue.Queue()
+    listen(web, told)
+    with pytest.raises(Interrupted):
+        web.update(["10.0.0.2:80"])
+    if moment == "after it began":  # it has no turn any more, and looks again at its end
+        may_end.set()
+        assert ended.wait(20)
+    else:
+        web.update(["10.0.0.3:80"])
+    while told.get(timeout=20) != web.snapshot.endpoints:
+        pass
 
 
 @pytest.mark.slow

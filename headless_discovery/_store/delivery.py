@@ -31,14 +31,20 @@ class Delivery:
 
     def look(self) -> None:
         """Has those called that are to be, unless that is being done."""
-        with self._lock:
-            if self._turn is not None or not self._waiting():
-                return
-            self._turn = turn = object()
+        turn = object()
         try:
+            with self._lock:
+                if self._turn is not None or not self._waiting():
+                    return
+                self._turn = turn
             self._clock.spawn(functools.partial(self._deliver, turn))
-        except RuntimeError as error:
-            self._turn = None  # it is tried again at the end of the next lookup
+        except BaseException as error:
+            # Of an interrupt too: no other thread ends this turn. If its thread did start, that
+            # sees that it has no turn any more, and has the others called by a new one.
+            if self._turn is turn:
+                self._turn = None  # it is tried again at the end of the next lookup
+            if not isinstance(error, RuntimeError):
+                raise
             log.warning("%s: the thread of on_change cannot be started: %s", self._store, error)
 
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
