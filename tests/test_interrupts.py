@@ -5,6 +5,7 @@ raises, cancellation, gevent.Timeout. Here it is put before each line in turn, a
 microseconds; after each, a `refresh` must return with the truth.
 """
 
+import functools
 import gc
 import os
 import queue
@@ -36,8 +37,13 @@ def in_finalizer(frame: FrameType | None) -> bool:
 
 
 @contextmanager
-def interrupted_at(step: int, *, opcodes: bool = False) -> Iterator[list[str]]:
-    """Raises before the line (or instruction) of the package that comes as the ``step``-th."""
+def interrupted_at(
+    step: int, *, opcodes: bool = False, by: Callable[[], object] | None = None
+) -> Iterator[list[str]]:
+    """Raises before the line (or instruction) of the package that comes as the ``step``-th.
+
+    Or it makes the call that it is interrupted ``by``, as another thread would just then.
+    """
     left = step
     where: list[str] = []
 
@@ -50,7 +56,9 @@ def interrupted_at(step: int, *, opcodes: bool = False) -> Iterator[list[str]]:
             elif left == 0:
                 where.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
                 sys.settrace(None)
-                raise Interrupted
+                if by is None:
+                    raise Interrupted
+                by()
         return local
 
     def trace(frame: FrameType, _event: str, _argument: object) -> Any:
@@ -269,6 +277,37 @@ def test_listeners_are_called_though_any_line_of_a_change_before_was_interrupted
 
 def listen(web: Peers, told: "queue.Queue[tuple[Endpoint, ...]]") -> None:
     web.on_change(lambda change: told.put(change.snapshot.endpoints))
+
+
+def test_a_use_of_one_that_leaves_stays_counted_whatever_line_is_interrupted() -> None:
+    step = 0
+    while True:
+        step += 1
+        web = Peers.static(["10.0.0.1:80"])
+        with web.use() as peer:
+            with interrupted_at(step) as where, suppress(Interrupted):
+                web.update(["10.0.0.2:80"])
+            assert web.in_flight == {peer: 1}
+        assert web.in_flight == {}
+        if not where:
+            break
+    assert step > 50
+
+
+def test_a_use_of_one_that_leaves_may_end_at_any_line_and_is_reported() -> None:
+    step = 0
+    while True:
+        step += 1
+        web = Peers.static(["10.0.0.1:80"])
+        using, error = web.use(), ConnectionRefusedError()
+        using.__enter__()
+        leave = functools.partial(using.__exit__, ConnectionRefusedError, error, None)
+        with interrupted_at(step, by=leave) as where:
+            web.update(["10.0.0.2:80"])
+        if not where:
+            break
+        assert (web.in_flight, web.stats.failures) == ({}, 1)
+    assert step > 50
 
 
 @pytest.mark.parametrize("moment", ["before it begins", "after it began", "after it ended"])
