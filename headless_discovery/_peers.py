@@ -372,8 +372,12 @@ class Peers(Calls):
             A function that ends the calls.
         """
         self._store.check_open()
-        stop = self._flights.listen(call)
-        self.start()
+        stop = self._flights.listen(call)  # first: the background may bring a change at once
+        try:
+            self.start()
+        except BaseException:  # an interrupt, after which the caller could not stop it
+            stop()
+            raise
         return stop
 
     # Life.

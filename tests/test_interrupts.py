@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 import headless_discovery
-from headless_discovery import Clients, Clock, Endpoint, Peers, Policy
-from headless_discovery.testing import FakeCluster
+from headless_discovery import Change, Clients, Clock, Endpoint, Peers, Policy
+from headless_discovery.testing import FakeClock, FakeCluster
 from tests.interrupted import EAGER, Interrupted
 
 PACKAGE = headless_discovery.__path__[0]
@@ -308,6 +308,31 @@ def test_a_use_of_one_that_leaves_may_end_at_any_line_and_is_reported() -> None:
             break
         assert (web.in_flight, web.stats.failures) == ({}, 1)
     assert step > 50
+
+
+def test_one_that_could_not_begin_to_listen_is_never_called() -> None:
+    class Interrupting(FakeClock):
+        interrupts = True
+
+        def background(self, work: Any) -> Any:
+            if self.interrupts:
+                raise Interrupted
+            return super().background(work)
+
+    clock, told = Interrupting(), list[Change]()
+    cluster = FakeCluster(clock=clock)
+    service = cluster.add_service("web")
+    service.scale(3)
+    web = cluster.peers("web")
+    web.endpoints()
+    with pytest.raises(Interrupted):
+        web.on_change(told.append)
+    clock.interrupts = False
+    with web:
+        service.scale(4)
+        clock.advance(60)
+        assert len(web.endpoints()) == 4
+    assert told == []
 
 
 @pytest.mark.parametrize("moment", ["before it begins", "after it began", "after it ended"])
