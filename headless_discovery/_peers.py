@@ -128,7 +128,7 @@ class _Flights(Shell):
 
     def _runs_or_begins(self) -> bool:
         """Whether it runs by now; a thread that has ended is replaced."""
-        if self._runs():
+        if self._runs_now():
             return True
         store, pushes = self.store, self.store.pushes
         # Made by all who come at the same time, since that may take long; started by one of them.
@@ -136,7 +136,7 @@ class _Flights(Shell):
         if background is None:
             return False
         with self._beginning:
-            if self._runs():
+            if self._runs_now():
                 return True
             # It is stored before it runs: after an interrupt in between, it is started again. If it
             # cannot be started, callers look up, and try to start it, when a refresh is due.
@@ -152,9 +152,6 @@ class _Flights(Shell):
                 log.warning("%s: the refresh thread cannot be started: %s", store, error)
                 return False
         return True
-
-    def _runs(self) -> bool:
-        return self._background is not None and self._background.runs()
 
     def follow(self, slices: "EndpointSlices", watch: "Watch") -> "Following":
         """What follows slices in a thread, once it is started."""

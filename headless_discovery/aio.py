@@ -116,15 +116,11 @@ class _Flights(Shell):
     def runs(self) -> bool:
         """Whether background refresh runs here; slices that could not be followed are by now."""
         self._check_entered()
-        return self._runs_or_begins() if self.store.pushes else self._runs_here()
-
-    def _runs_here(self) -> bool:
-        """Whether it runs, in the present event loop."""
-        return self._background is not None and self._background.runs()
+        return self._runs_or_begins() if self.store.pushes else self._runs_now()
 
     def _runs_or_begins(self) -> bool:
         """Whether it runs by now; what another event loop has left behind is replaced."""
-        if self._runs_here():
+        if self._runs_now():
             return True
         if not self.store.pushes:
             self._worker = self.clock.start_async(self)
@@ -154,7 +150,7 @@ class _Flights(Shell):
             await each.ended()
 
     async def turn(self) -> None:
-        """One lookup in the background's own task; nothing if a caller was quicker."""
+        """One lookup in the background's own task; it is due only while there is no other."""
         flight = Flight()
         flight.task = self._worker
         self.store.begin(flight)

@@ -35,6 +35,10 @@ class Shell(Driver):
         """The thread or task that learns of changes, if one was begun."""
         return self.store.following if self.store.pushes else self._worker
 
+    def _runs_now(self) -> bool:
+        """Whether it does, among these threads or in the present event loop."""
+        return self._background is not None and self._background.runs()
+
     def listen(self, call: Callable[[Change], object]) -> Callable[[], None]:
         """Calls a function with later changes; returns one that stops it."""
         check_callable("call", call)
