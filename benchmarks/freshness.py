@@ -1,4 +1,4 @@
-"""How soon a change is seen, from the patch of a pod's readiness to whoever listens; and its price.
+"""How soon a change is seen, from the patch of a pod's readiness to `on_change`; and its price.
 
 On the real control plane (tests/cluster), which it starts: of 120 pods 100 turn unready and ready
 again, one after the other, and all contenders see the same changes side by side. Then some pods
@@ -78,7 +78,7 @@ class _Freshness(Table):
     def markdown(self) -> str:
         """Median and worst, of additions and of removals."""
         lines = [
-            f"**From the patch of a pod's readiness to whoever listens** ({_CHANGING} of each)",
+            f"**From the patch of a pod's readiness to `on_change`** ({_CHANGING} of each)",
             "",
             "| | a pod comes: median | worst | a pod leaves: median | worst |",
             "|---|---|---|---|---|",

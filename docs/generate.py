@@ -1,4 +1,4 @@
-"""Writes what the documents show and nobody should have to believe: `scripts/generate`.
+"""Writes what the documents show, from what the library does: `scripts/generate`.
 
 - Below ``<!-- recorded: STATE NAME TYPE -->`` stands what the real CoreDNS answered, from
   ``tests/recorded``.
@@ -235,7 +235,7 @@ class Story:
         (60, "c is deleted"),
         (120, "DNS fails"),
         (240, "DNS is back"),
-        (300, "nobody is ready"),
+        (300, "no pod is ready"),
         (420, "ready again"),
     )
 

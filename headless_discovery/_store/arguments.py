@@ -260,9 +260,7 @@ def fixed(endpoints: object) -> Found | Empty:
     parsed = [parse_address(text, argument="static", example=example) for text in endpoints]
     found = by_identity([Endpoint(address, (address,), port) for address, port in parsed])
     if not found:
-        nobody = NoEndpoints(
-            "no endpoints: the fixed list is empty", hint="Give it some by update."
-        )
-        return Empty(math.inf, nobody, kept=())
+        empty = NoEndpoints("no endpoints: the fixed list is empty", hint="Give it some by update.")
+        return Empty(math.inf, empty, kept=())
     listed = tuple(sorted(found.values(), key=identity_of))
     return Found(listed, math.inf, authoritative=True)
