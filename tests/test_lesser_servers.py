@@ -59,14 +59,56 @@ def test_where_the_port_needs_no_srv_it_is_done_without(
 
 
 @pytest.mark.parametrize("reply", NO_SRV)
-def test_then_it_is_not_asked_for_until_five_minutes_have_gone_by(reply: Reply) -> None:
+def test_then_it_is_not_asked_for_until_five_minutes_or_a_minute_after_a_denial(
+    reply: Reply,
+) -> None:
     memory = Memory()
     zone = {**PODS, "web SRV": reply}
+    until = 60 if isinstance(reply, Answer) else 300
     look(zone, memory, port=80)
-    assert look(zone, memory, now=299, port=80).batches[0][:2] == ["web A", "web AAAA"]
+    assert look(zone, memory, now=until - 1, port=80).batches[0][:2] == ["web A", "web AAAA"]
     better = {**zone, "web SRV": pods(web_2="10.0.0.3")}
-    assert look(better, memory, now=300, port=80).found == ["web-2 10.0.0.3 80"]
-    assert look(better, memory, now=310, port=80).batches == [["web SRV"]]
+    assert look(better, memory, now=until, port=80).found == ["web-2 10.0.0.3 80"]
+    assert look(better, memory, now=until + 10, port=80).batches == [["web SRV"]]
+
+
+class OnceMore(dict[str, Reply]):
+    """A zone in which the first pod comes after SRV was denied and before A is queried."""
+
+    def __init__(self, zone: Zone, then: Reply) -> None:
+        super().__init__({**zone, "web SRV": attrs.evolve(BARE_NO, soa=".")})
+        self._then = then
+
+    def get(self, key: str, default: Any = None) -> Any:
+        reply = super().get(key, default)
+        if key == "web SRV":
+            self[key] = self._then
+        return reply
+
+
+@pytest.mark.parametrize("port", [None, 80])
+def test_a_pod_that_comes_between_the_two_questions_has_its_port_and_its_name(
+    port: int | None,
+) -> None:
+    memory = Memory()
+    zone = OnceMore(PODS, pods(8080, web_0="10.0.0.1", web_1="10.0.0.2"))
+    looked = look(zone, memory, port=port)
+    number = port or 8080
+    assert looked.found == [f"web-0 10.0.0.1 {number}", f"web-1 10.0.0.2 {number}"]
+    assert looked.batches == [["web SRV"], ["web A", "web AAAA"], ["web SRV"]]
+    assert look(zone, memory, port=port).batches == [["web SRV"]]
+
+
+def test_nor_does_a_server_lack_srv_that_fails_the_second_time() -> None:
+    memory = Memory()
+    assert look(OnceMore(PODS, SILENT), memory).outcome == Unknown(SILENT)
+    zone = {**PODS, "web SRV": pods(8080, web_0="10.0.0.1")}
+    assert look(zone, memory).found == ["web-0 10.0.0.1 8080"]
+
+
+def test_and_of_many_pods_that_came_the_addresses_count() -> None:
+    looked = look(OnceMore(PODS, cut(pods(8080, web_0="10.0.0.1"))), port=80)
+    assert looked.found == ["web-0 10.0.0.1 80", "web-1 10.0.0.2 80"]
 
 
 @pytest.mark.parametrize("reply", [*NO_SRV, Answer("NOERROR"), Answer("NOERROR", soa=".")])

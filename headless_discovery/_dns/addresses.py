@@ -28,11 +28,11 @@ from .wanted import (
 )
 
 _NO_SRV = 300
-"""Seconds for which a server without SRV support is not queried for SRV."""
+"""Seconds for which a server that refuses SRV is not queried for it."""
 _FLOOR = 5
 """Seconds: minimum time between two queries for an SRV target, whatever its TTL."""
 _DENIED = 60
-"""Seconds after which the family that an SRV target lacks is queried again."""
+"""Seconds after which a record type that a name lacks is queried again."""
 
 _ADDRESSES = operator.attrgetter("addresses")
 _ALIAS = operator.attrgetter("alias")
@@ -72,6 +72,12 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     meaning.check_whole(questions, families.values())
     if not any(map(_ADDRESSES, answers)):
         return (yield from _nobody(look, families, said))
+    if said is not None and meaning.is_no_such_name(said):
+        # Was it said before the first pod came, and are these addresses younger?
+        [said] = yield [look.question(Type.SRV)]
+        meaning.learn_services(look, said)
+        if isinstance(said, Answer) and said.services and not said.truncated:
+            return said
     services = said if isinstance(said, Answer) and not said.negative else None
     rest = _from_addresses(look, families, services, doubtful)
     if said is None or not (isinstance(said, LookupFailed) or meaning.is_no_such_name(said)):
@@ -90,7 +96,8 @@ def _without_srv(look: Look, said: Reply, rest: Asking[Came]) -> Asking[Came]:
             if not isinstance(stop.outcome, Unknown) or not meaning.is_refused(stop.outcome.error):
                 raise
         else:
-            look.memory.no_srv_until, look.memory.srv_failed = look.now + _NO_SRV, False
+            holds = _NO_SRV if isinstance(said, LookupFailed) else _DENIED
+            look.memory.no_srv_until, look.memory.srv_failed = look.now + holds, False
             return found
     return Unknown(meaning.no_srv(look.wanted, said))
 

@@ -207,7 +207,9 @@ class FakeSlices(EndpointSlices):
         """Follows them as the clock comes by, once it is started."""
         return _FakeWatcher(self._api, watch, clock)
 
-    background_async = background
+    def background_async(self, watch: Watch, clock: Clock) -> "_FakeWatcher":
+        """The same, as a task's."""
+        return self.background(watch, clock)
 
 
 class _FakeWatcher:
