@@ -95,6 +95,22 @@ NODATA = Answer("NOERROR", ttl=30, soa="cluster.local")
 SERVFAIL = LookupFailed("SERVFAIL", rcode="SERVFAIL")
 
 Zone = Mapping[str, Reply]
+
+
+class Later(dict[str, Reply]):
+    """A zone that changes once its first question about ``key`` was answered."""
+
+    def __init__(self, zone: Zone, key: str, then: Reply) -> None:
+        super().__init__(zone)
+        self._key, self._then = key, then
+
+    def get(self, key: str, default: Any = None) -> Any:
+        reply = super().get(key, default)
+        if key == self._key:
+            self[key] = self._then
+        return reply
+
+
 """Replies by question: "web SRV", "web-0.web A", "10.0.0.1 PTR". What is not there is NXDOMAIN."""
 
 

@@ -5,13 +5,20 @@ from typing import Any
 import attrs
 import pytest
 
-from headless_discovery import LookupFailed, LookupTimeout, NoSuchPort, NotHeadless
+from headless_discovery import (
+    IncompleteAnswer,
+    LookupFailed,
+    LookupTimeout,
+    NoSuchPort,
+    NotHeadless,
+)
 from tests.lookups import (
     NODATA,
     NXDOMAIN,
     SERVFAIL,
     Answer,
     Found,
+    Later,
     Memory,
     Reply,
     Unknown,
@@ -70,45 +77,6 @@ def test_then_it_is_not_asked_for_until_five_minutes_or_a_minute_after_a_denial(
     better = {**zone, "web SRV": pods(web_2="10.0.0.3")}
     assert look(better, memory, now=until, port=80).found == ["web-2 10.0.0.3 80"]
     assert look(better, memory, now=until + 10, port=80).batches == [["web SRV"]]
-
-
-class OnceMore(dict[str, Reply]):
-    """A zone in which the first pod comes after SRV was denied and before A is queried."""
-
-    def __init__(self, zone: Zone, then: Reply) -> None:
-        super().__init__({**zone, "web SRV": attrs.evolve(BARE_NO, soa=".")})
-        self._then = then
-
-    def get(self, key: str, default: Any = None) -> Any:
-        reply = super().get(key, default)
-        if key == "web SRV":
-            self[key] = self._then
-        return reply
-
-
-@pytest.mark.parametrize("port", [None, 80])
-def test_a_pod_that_comes_between_the_two_questions_has_its_port_and_its_name(
-    port: int | None,
-) -> None:
-    memory = Memory()
-    zone = OnceMore(PODS, pods(8080, web_0="10.0.0.1", web_1="10.0.0.2"))
-    looked = look(zone, memory, port=port)
-    number = port or 8080
-    assert looked.found == [f"web-0 10.0.0.1 {number}", f"web-1 10.0.0.2 {number}"]
-    assert looked.batches == [["web SRV"], ["web A", "web AAAA"], ["web SRV"]]
-    assert look(zone, memory, port=port).batches == [["web SRV"]]
-
-
-def test_nor_does_a_server_lack_srv_that_fails_the_second_time() -> None:
-    memory = Memory()
-    assert look(OnceMore(PODS, SILENT), memory).outcome == Unknown(SILENT)
-    zone = {**PODS, "web SRV": pods(8080, web_0="10.0.0.1")}
-    assert look(zone, memory).found == ["web-0 10.0.0.1 8080"]
-
-
-def test_and_of_many_pods_that_came_the_addresses_count() -> None:
-    looked = look(OnceMore(PODS, cut(pods(8080, web_0="10.0.0.1"))), port=80)
-    assert looked.found == ["web-0 10.0.0.1 80", "web-1 10.0.0.2 80"]
 
 
 @pytest.mark.parametrize("reply", [*NO_SRV, Answer("NOERROR"), Answer("NOERROR", soa=".")])
@@ -189,6 +157,59 @@ def test_no_such_port_takes_an_answer_for_the_port_itself(no: Answer) -> None:
     assert isinstance(look({**zone, "_x._tcp.web SRV": no}, port="x").error, NoSuchPort)
     refused = look({**zone, "_x._tcp.web SRV": REFUSED}, port="x")
     assert refused.outcome == Unknown(REFUSED)
+
+
+# Pods that come between two questions of one lookup.
+
+NOT_YET: Zone = {**PODS, "web SRV": attrs.evolve(BARE_NO, soa=".")}
+
+
+@pytest.mark.parametrize("port", [None, 80])
+def test_pods_that_come_before_their_addresses_are_queried_have_port_and_name(
+    port: int | None,
+) -> None:
+    memory = Memory()
+    zone = Later(NOT_YET, "web SRV", pods(8080, web_0="10.0.0.1", web_1="10.0.0.2"))
+    looked = look(zone, memory, port=port)
+    number = port or 8080
+    assert looked.found == [f"web-0 10.0.0.1 {number}", f"web-1 10.0.0.2 {number}"]
+    assert looked.batches == [["web SRV"], ["web A", "web AAAA"], ["web SRV"]]
+    assert look(zone, memory, port=port).batches == [["web SRV"]]
+
+
+def test_nor_does_a_server_lack_srv_that_fails_the_second_time() -> None:
+    memory = Memory()
+    assert look(Later(NOT_YET, "web SRV", SILENT), memory).outcome == Unknown(SILENT)
+    zone = {**PODS, "web SRV": pods(8080, web_0="10.0.0.1")}
+    assert look(zone, memory).found == ["web-0 10.0.0.1 8080"]
+
+
+def test_and_of_many_pods_that_came_the_addresses_count() -> None:
+    looked = look(Later(NOT_YET, "web SRV", cut(pods(8080, web_0="10.0.0.1"))), port=80)
+    assert looked.found == ["web-0 10.0.0.1 80", "web-1 10.0.0.2 80"]
+
+
+HTTP = "_http._tcp.web SRV"
+
+
+@pytest.mark.parametrize("no", [NXDOMAIN, NODATA])
+def test_nor_is_a_named_port_missing_that_is_there_once_the_service_is_queried(no: Answer) -> None:
+    zone = {**PODS, "web SRV": pods(8080, web_0="10.0.0.1"), HTTP: no}
+    looked = look(Later(zone, HTTP, pods(8080, web_0="10.0.0.1")), port="http")
+    assert looked.found == ["web-0 10.0.0.1 8080"]
+    assert looked.batches == [[HTTP], ["web SRV", "web A", "web AAAA"], [HTTP]]
+
+
+@pytest.mark.parametrize("reply", [SILENT, SERVFAIL])
+def test_whether_a_port_is_there_is_unknown_where_the_second_query_fails(reply: Reply) -> None:
+    zone = {**PODS, "web SRV": pods(8080, web_0="10.0.0.1"), HTTP: NXDOMAIN}
+    assert look(Later(zone, HTTP, reply), port="http").outcome == Unknown(reply)  # type: ignore[arg-type]  # it is an error
+
+
+def test_or_where_its_answer_is_incomplete() -> None:
+    many = pods(8080, web_0="10.0.0.1")
+    zone = {**PODS, "web SRV": many, HTTP: NXDOMAIN}
+    assert isinstance(look(Later(zone, HTTP, cut(many)), port="http").error, IncompleteAnswer)
 
 
 # kube-dns: pods are called by a number, and have port 0 where the Service has none.

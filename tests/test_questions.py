@@ -758,7 +758,8 @@ def test_a_named_port_that_no_pod_has_is_no_such_port(no: Answer) -> None:
         assert part in str(looked.error)
     for part in ("kubectl get endpointslices", "caches may differ"):
         assert part in looked.advice
-    assert looked.batches == [["_grpc._tcp.web SRV"], ["web SRV", "web A", "web AAAA"]]
+    again = ["_grpc._tcp.web SRV"]
+    assert looked.batches == [again, ["web SRV", "web A", "web AAAA"], again]
 
 
 def test_a_named_port_of_a_service_without_ports_is_no_such_port() -> None:

@@ -73,9 +73,7 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     if not any(map(_ADDRESSES, answers)):
         return (yield from _nobody(look, families, said))
     if said is not None and meaning.is_no_such_name(said):
-        # Was it said before the first pod came, and are these addresses younger?
-        [said] = yield [look.question(Type.SRV)]
-        meaning.learn_services(look, said)
+        said = yield from _srv_again(look)
         if isinstance(said, Answer) and said.services and not said.truncated:
             return said
     services = said if isinstance(said, Answer) and not said.negative else None
@@ -85,6 +83,13 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     if isinstance(said, LookupFailed) and not failed_before and not meaning.is_refused(said):
         return Unknown(said)
     return (yield from _without_srv(look, said, rest))
+
+
+def _srv_again(look: Look) -> Asking[Reply]:
+    """SRV once more: perhaps it was denied just before the first pod came."""
+    [said] = yield [look.question(Type.SRV)]
+    meaning.learn_services(look, said)
+    return said
 
 
 def _without_srv(look: Look, said: Reply, rest: Asking[Came]) -> Asking[Came]:
@@ -208,7 +213,7 @@ def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, bool, L
 # No addresses, and what that means.
 
 
-def _nobody(look: Look, families: Mapping[Type, Reply], said: Reply | None) -> Asking[Outcome]:
+def _nobody(look: Look, families: Mapping[Type, Reply], said: Reply | None) -> Asking[Came]:
     """No address came."""
     wanted = look.wanted
     failures = [reply for reply in families.values() if isinstance(reply, LookupFailed)]
@@ -250,7 +255,7 @@ def _judge(look: Look, replies: Mapping[Type, Reply]) -> Asking[Outcome]:
     return Unknown(next(r for r in (*replies.values(), *domain) if isinstance(r, LookupFailed)))
 
 
-def diagnose(look: Look, said: Reply | None) -> Asking[Outcome]:
+def diagnose(look: Look, said: Reply | None) -> Asking[Came]:
     """No such port name, no pods, or another kind of Service? Queries the Service's own name.
 
     ``said`` is what SRV has just answered at the port's name.
@@ -280,6 +285,12 @@ def diagnose(look: Look, said: Reply | None) -> Asking[Outcome]:
         said_so = said.servers or (said.server,)
         if services.server not in said_so:  # who lists pods said no such thing
             return meaning.not_served(wanted, said)
+    again = yield from _srv_again(look)
+    if isinstance(again, LookupFailed):
+        return Unknown(again)
+    meaning.check_whole([look.question(Type.SRV)], [again])
+    if again.services:
+        return again
     return meaning.no_such_port(wanted, [number for _, number in services.services])
 
 
