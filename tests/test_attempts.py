@@ -397,6 +397,18 @@ def test_what_a_predicate_raises_comes_out_and_leaves_nothing_in_flight() -> Non
     del raised
 
 
+@pytest.mark.parametrize("on", [None, KeyError, REFUSALS])
+def test_an_attempt_that_is_left_and_was_not_entered_reports_nothing(on: Any) -> None:
+    web = fixed(3)
+    for number, attempt in enumerate(web.attempts(on=on), start=1):
+        with pytest.raises(AssertionError) if on is REFUSALS else contextlib.nullcontext():
+            attempt.__exit__(OSError, REFUSED, None)
+        if number == 3:
+            break
+    assert web.ejected == {}
+    assert web.stats.failures == 0
+
+
 @pytest.mark.parametrize("how", ["type", "types", "predicate"])
 def test_on_says_what_a_failure_is(how: str) -> None:
     on: Any = {

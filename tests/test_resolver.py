@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,13 @@ def test_resolv_conf_is_read_again_when_it_has_changed(
         resolver.servers()
     resolv_conf.write_text("nameserver 10.0.0.3\n")
     assert servers(resolver) == ["10.0.0.3:53"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that root cannot read either")
+def test_a_resolv_conf_that_cannot_be_read_has_no_name_server(resolv_conf: Path) -> None:
+    resolv_conf.symlink_to("/proc/self/mem")
+    with pytest.raises(ConfigurationError, match="no name server"):
+        Resolver().servers()
 
 
 def test_a_resolver_that_is_made_reads_nothing(resolv_conf: Path) -> None:

@@ -380,6 +380,29 @@ def test_replies_that_come_from_elsewhere_are_not_silence() -> None:
     assert "modprobe br_netfilter" in found[UDP].do
 
 
+def test_a_name_server_that_wakes_up_at_last_replies_from_its_own_address() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def reply_to_the_second_without_edns() -> None:
+            seen: set[bytes] = set()
+            while (came := server.recvfrom(4096))[0]:
+                wire, client = bytearray(came[0]), came[1]
+                if wire[11] == 0:  # no additional record
+                    seen.add(bytes(wire[:2]))
+                if len(seen) == 2:
+                    wire[2] |= 0x80  # it is a reply
+                    server.sendto(wire, client)
+
+        thread = threading.Thread(target=reply_to_the_second_without_edns)
+        thread.start()
+        found = by_sockets([f"127.0.0.1:{server.getsockname()[1]}"])
+        server.sendto(b"", server.getsockname())
+        thread.join()
+    assert found[UDP].level == "fail"
+    assert "came from another address" not in found[UDP].seen
+
+
 EDNS = "EDNS gets through"
 
 
