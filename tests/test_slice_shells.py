@@ -58,13 +58,16 @@ class Followed:
 
     peers: headless_discovery.Peers | aio.Peers
 
-    def __init__(self, shell: str, source: EndpointSlices, clock: Clock | None = None) -> None:
+    def __init__(
+        self, shell: str, source: EndpointSlices, clock: Clock | None = None, **others: Any
+    ) -> None:
         self._arguments: dict[str, Any] = {
             "port": "http",
             "source": source,
             "clock": clock or Clock(),
             "rng": _Chance(),
             "policy": Policy(backoff_max=1),
+            **others,
         }
         self._shell = shell
         self._began, self._over, self._hurry = threading.Event(), threading.Event(), False
@@ -720,7 +723,27 @@ def test_a_service_account_is_used_where_there_is_one(
 def test_the_local_address_is_the_one_that_routes_to_the_server() -> None:
     assert EndpointSlices(server="https://127.0.0.1:9").own_addresses() == ("127.0.0.1",)
     with pytest.raises(LookupFailed, match="no route"):
-        EndpointSlices(server="https://nobody.invalid").own_addresses()
+        EndpointSlices(server="https://[fe80::1]").own_addresses()
+
+
+def test_the_name_of_a_server_is_not_looked_up_for_it_since_a_connection_tells(
+    shell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ApiServer(ONE) as api:
+        slices = EndpointSlices(server=api.url.replace("127.0.0.1", "localhost"))
+        with pytest.raises(LookupFailed, match="no connection"):
+            slices.own_addresses()
+        with Followed(shell, slices) as web, monkeypatch.context() as held:
+            web.has("10.0.0.1")
+            held.setattr(socket, "getaddrinfo", None)
+            assert slices.own_addresses() == ("127.0.0.1",)
+
+
+def test_who_wants_to_know_this_pod_is_told_why_there_is_no_connection(shell: str) -> None:
+    with ApiServer() as api:
+        gone = EndpointSlices(server=api.url.replace("127.0.0.1", "localhost"))
+    with Followed(shell, gone, include_self=False) as web:
+        web.fails("[Errno")
 
 
 def test_without_its_library_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """Watching EndpointSlices: what is asked next, and what comes of what the server says."""
 
+import gzip
 import json
 import random
+import zlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -309,6 +311,59 @@ def test_a_slice_that_is_too_large_alone_is_a_failure() -> None:
         listed(driven, page(ONE) | {"note": VALUES})
         driven.pause()
     assert "more values than" in str(driven.error)
+
+
+# A proxy may pack what the server sends, though nobody asked it to.
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", " GZIP"])
+@pytest.mark.parametrize("at_once", [1, 7, 1 << 20])
+def test_what_is_packed_is_read_as_it_comes(encoding: str, at_once: int) -> None:
+    driven = Driven()
+    pack = zlib.compressobj(wbits=31)
+    for number, text in enumerate((event("ADDED", ONE) + bookmark(5, end=True), bookmark(6)), 1):
+        if number == 1:
+            driven.ask()
+            driven.answer(200, {"content-encoding": encoding})
+        packed = pack.compress(text) + pack.flush(zlib.Z_SYNC_FLUSH)
+        driven.send(*(packed[at : at + at_once] for at in range(0, len(packed), at_once)))
+        assert len(driven.told) == number
+    assert driven.addresses == ["10.0.0.1"]
+
+
+def test_a_packed_page_or_error_is_read_as_well() -> None:
+    driven = Driven(lists={SERVER})
+    driven.ask()
+    driven.answer(200, {"content-encoding": "gzip"})
+    driven.send(gzip.compress(json.dumps(page(ONE)).encode()))
+    driven.end()
+    assert driven.addresses == ["10.0.0.1"]
+    driven.ask()
+    driven.answer(500, {"content-encoding": "gzip"})
+    driven.send(gzip.compress(b'{"message": "etcd is away"}'))
+    driven.end()
+    assert str(driven.error).endswith("said 500: etcd is away")
+
+
+@pytest.mark.parametrize(
+    ("packed", "said"),
+    [
+        (b"no gzip", "invalid gzip"),
+        (gzip.compress(b"")[:10] + b"\xff" * 9, "invalid gzip"),
+        (gzip.compress(b"x" * 2**26), "more than 8192 KiB"),
+        (gzip.compress(b"no JSON\n") + b"and more", "invalid JSON"),
+    ],
+)
+def test_what_cannot_be_unpacked_is_a_failure(packed: bytes, said: str) -> None:
+    driven = Driven()
+    driven.ask()
+    driven.answer(200, {"content-encoding": "gzip"})
+    driven.send(packed)
+    driven.end()
+    assert said in str(driven.error)
+    driven.pause()
+    driven.begin(ONE)
+    assert driven.addresses == ["10.0.0.1"]
 
 
 # Changes.
@@ -651,8 +706,28 @@ def test_too_many_requests_are_asked_again_when_the_server_says() -> None:
     driven.answer(429, {"retry-after": "1" + "0" * 30})
     driven.end()
     assert driven.pause() == 300
-    driven.refuse(429, None, retry_after="Sat, 28 Nov 2026 14:46:13 GMT")
-    assert 1 <= driven.pause() <= 4
+
+
+@pytest.mark.parametrize(
+    ("until", "date", "seconds"),
+    [
+        ("Sat, 28 Nov 2026 14:46:20 GMT", "Sat, 28 Nov 2026 14:46:13 GMT", 7),
+        ("Sat, 28 Nov 2026 15:46:20 +0100", "Saturday, 28-Nov-26 14:46:08 GMT", 12),
+        ("Sun, 29 Nov 2026 14:46:13 GMT", "Sat, 28 Nov 2026 14:46:13 GMT", 300),
+        ("Sat, 28 Nov 2026 14:46:13 GMT", "Sat, 28 Nov 2026 14:46:20 GMT", None),
+        ("Sat, 28 Nov 2026 14:46:20 GMT", "Sat, 28 Nov 2026 14:46:13", None),
+        ("Sat, 28 Nov 2026 14:46:20 GMT", None, None),
+        ("soon", "Sat, 28 Nov 2026 14:46:13 GMT", None),
+        ("-5", None, None),
+    ],
+)
+def test_a_date_to_ask_again_at_is_compared_with_the_date_of_the_reply(
+    until: str, date: str | None, seconds: float | None
+) -> None:
+    driven = Driven()
+    headers = {"retry_after": until} | ({} if date is None else {"date": date})
+    driven.refuse(429, None, **headers)
+    assert 1 <= driven.pause() <= 2 if seconds is None else driven.pause() == seconds
 
 
 @pytest.mark.parametrize("code", [401, 403, 429, 500, 502])

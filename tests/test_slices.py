@@ -295,6 +295,29 @@ def test_addresses_that_no_pod_can_have_are_left_out_with_one_warning(
     assert "no pod can have: 239.1.1.1" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("odd", "kind"),
+    [
+        ("010.0.0.2", "IPv4"),
+        ("::ffff:10.0.0.2", "IPv4"),
+        ("fd00::1", "IPv4"),
+        ("10.0.0.999", "IPv4"),
+        ("10.0.0.2", "IPv6"),
+        ("fd00::g", "IPv6"),
+        ("web\n", "IPv6"),
+    ],
+)
+def test_so_are_addresses_that_cannot_be_read(
+    odd: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = "10.0.0.1" if kind == "IPv4" else "fd00::2"
+    with caplog.at_level(logging.WARNING):
+        web = Set(slice_of("a", endpoint(odd), endpoint(good), kind=kind))
+    assert [each.address for each in web.found()] == [good]
+    [record] = caplog.records
+    assert record.getMessage().endswith(f"no pod can have: {odd!r}")
+
+
 # One and several.
 
 
@@ -546,8 +569,7 @@ def test_those_that_others_wrote_say_nothing_of_it() -> None:
         slice_of("a", endpoint("10.0.0.1"), ports=[{"name": "http", "port": "80"}]),
         slice_of("a", endpoint("10.0.0.1"), ports=[{"name": "http", "port": 1 << 20}]),
         slice_of("a", endpoint("10.0.0.1"), ports=[{"name": 5, "port": 80}]),
-        slice_of("a", endpoint("10.0.0.999")),
-        slice_of("a", endpoint("fd00::1")),
+        slice_of("a", {"addresses": [5]}),
         slice_of("a", endpoint("10.0.0.1", hostname="a.b")),
         slice_of("a", endpoint("10.0.0.1", hostname="a\nb")),
         slice_of("a", endpoint("10.0.0.1")) | {"endpoints": 5},

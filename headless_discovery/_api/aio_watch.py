@@ -24,7 +24,7 @@ class Watcher:
         self.watch = watch
         self.clock = clock
         self.stopped = False
-        self._source = source
+        self.source = source
         self._received: deque[bytes] = deque()
         self._client: httpx2.AsyncClient | None = None
         self._waiters = TaskWaiters()
@@ -92,7 +92,7 @@ class Watcher:
         error: str | None = None
         try:
             async with self._connected().stream(
-                "GET", self._source.server + path, headers=dict(self._source.headers())
+                "GET", self.source.server + path, headers=dict(self.source.headers())
             ) as response:
                 watch.answered(response.status_code, response.headers, now())
                 async for data in response.aiter_raw():
@@ -107,7 +107,7 @@ class Watcher:
 
     def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:
-            context = self._source.context()
+            context = self.source.context()
             transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False)
             # Where httpx2 keeps its connections; it hands no sockets of our own on to them.
             transport._pool = httpcore2.AsyncConnectionPool(
@@ -147,10 +147,9 @@ class _Network(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         self._watcher.watch.connects()
-        return _WatchedStream(
-            self._watcher,
-            await self._network.connect_tcp(host, port, timeout, local_address, socket_options),
-        )
+        stream = await self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._watcher.source.connected(stream.get_extra_info("client_addr")[0])
+        return _WatchedStream(self._watcher, stream)
 
 
 class _WatchedStream(httpcore2.AsyncNetworkStream):

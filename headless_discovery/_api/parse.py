@@ -142,7 +142,13 @@ class SliceQuery:
         hostname = endpoint.get("hostname") or ""
         if not hostname and self.pod_names and pod and len(pod) < 64:
             hostname = pod
-        addresses = tuple([_address(text, family) for text in _addresses(endpoint)])
+        found = []
+        for text in _addresses(endpoint):
+            try:
+                found.append(_address(text, family))
+            except (ValueError, OSError):  # the API server takes 010.0.0.1, and ::ffff:10.0.0.1
+                impossible.append(f"{text!r:.40}")
+        addresses = tuple(found)
         if no_pods := wanted.impossible("\n".join(["", *addresses, ""])):
             impossible += no_pods
             addresses = tuple([each for each in addresses if each not in no_pods])

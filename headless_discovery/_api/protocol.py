@@ -20,6 +20,7 @@ import logging
 import math
 import random
 import ssl
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 from urllib.parse import urlencode
@@ -28,7 +29,7 @@ from .._endpoint import Outcome, Unknown
 from .._errors import LookupFailed, LookupTimeout
 from .parse import SERVICE, MalformedSliceError, ParsedSlice, SliceQuery
 from .slices import Slices
-from .text import TooManyValuesError, is_lower, message_of, parsed
+from .text import TooManyValuesError, Unpacked, is_lower, message_of, parsed, pause_of
 
 log = logging.getLogger("headless_discovery")
 
@@ -50,7 +51,6 @@ _FLOOR = 1.0
 """Minimum pause after a failure."""
 _ONCE = 60.0
 """A version that is gone is normal; again within this time it is not."""
-_RETRY_AFTER_AT_MOST = 300.0
 
 _TEXT = 8 * 1024 * 1024
 _MESSAGE = 64 * 1024
@@ -81,6 +81,10 @@ class Access(Protocol):
 
     def context(self) -> ssl.SSLContext:
         """Trusts the cluster's authority; raises `OSError` for a file that cannot be used."""
+        ...
+
+    def connected(self, local: str) -> None:
+        """There is a connection to the server, from that address."""
         ...
 
 
@@ -156,7 +160,8 @@ class Watch:
         self._outcome: Outcome  # once the first state was whole
         self._window = self._again_at = math.inf
         self._status = 0
-        self._retry_after = ""
+        self._pause: float | None = None
+        self._unpacked = Unpacked()
         self._token_was_read = False
         self._parts: list[bytes] = []
         self._size = 0
@@ -224,9 +229,10 @@ class Watch:
         """The head of the response is there."""
         self._heard_at = self._started_at = self._added_at = now
         self._status = status
+        self._unpacked = Unpacked(headers.get("content-encoding", ""))
         if status != 200:
             self._kind = "error"
-            self._retry_after = headers.get("retry-after", "")
+            self._pause = pause_of(headers)
             return
         self._token_was_read = False
         if self._kind == "watch":
@@ -238,10 +244,14 @@ class Watch:
             return
         self._heard_at = now
         try:
-            if self._kind in ("list", "error"):
-                self._keep(data, _TEXT if self._kind == "list" else _MESSAGE)
-            else:
-                yield from self._lines(data, now)
+            for part in self._unpacked.parts(data):
+                if self._kind in ("list", "error"):
+                    self._keep(part, _TEXT if self._kind == "list" else _MESSAGE)
+                else:
+                    yield from self._lines(part, now)
+                yield
+        except zlib.error:
+            yield from self._begin_anew(_BegunAnewError("sent invalid gzip"), now)
         except _BegunAnewError as error:
             yield from self._begin_anew(error, now)
         yield from self.tick(now)
@@ -437,9 +447,7 @@ class Watch:
             raise _gone()
         if status not in (401, 403, 429):
             self._forget()
-        pause = None
-        if status == 429 and self._retry_after.isdecimal():
-            pause = min(float(self._retry_after), _RETRY_AFTER_AT_MOST)
+        pause = self._pause if status == 429 else None
         hint = None
         if status == 401:
             hint = "Check the token: its file, its audience, and whether its ServiceAccount exists."

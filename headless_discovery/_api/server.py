@@ -62,6 +62,7 @@ class EndpointSlices:
         self._token_file = None if token_file is None else Path(token_file)
         self._ca_file = None if ca_file is None else Path(ca_file)
         self._systems: ssl.SSLContext | None = None
+        self._local: str | None = None
 
     def __repr__(self) -> str:
         return f"EndpointSlices({self._server or 'in the cluster'})"
@@ -129,6 +130,10 @@ class EndpointSlices:
         """Evidence of where this process runs."""
         return Resolver()
 
+    def connected(self, local: str) -> None:
+        """There is a connection to the server, from that address."""
+        self._local = str(ipaddress.ip_address(local))
+
     def own_addresses(self) -> tuple[str, ...]:
         """The local address from which packets to the server leave: this pod's.
 
@@ -137,11 +142,18 @@ class EndpointSlices:
         """
         server = self.server
         parts = urlsplit(server)
+        host = parts.hostname or ""
         try:
-            found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_DGRAM)
-            family, kind, protocol, _, address = found[0]
-            with socket.socket(family, kind, protocol) as routed:
-                routed.connect(address)  # sends nothing
+            version = ipaddress.ip_address(host).version
+        except ValueError:
+            # To look a name up may hold an event loop for long: the connection tells as well.
+            if self._local is None:
+                raise LookupFailed(f"no connection to {server} yet", nameserver=server) from None
+            return (self._local,)
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as routed:
+                routed.connect((host, parts.port or 443))  # sends nothing
                 return (str(ipaddress.ip_address(routed.getsockname()[0])),)
         except OSError as error:
             raise LookupFailed(

@@ -5,6 +5,9 @@ lock. So what it is given must have an end that is soon reached.
 """
 
 import json
+import zlib
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 _MOST_VALUES = 100_000
@@ -13,6 +16,10 @@ _UNCOUNTED = 64 * 1024
 """Bytes: fewer cannot have too many."""
 _LONGEST_NUMBER = 20
 """Digits: a longer one takes time that grows with its square."""
+_PART = 64 * 1024
+"""Bytes that are unpacked without a pause."""
+_LONGEST_PAUSE = 300.0
+"""Seconds."""
 _MOST_WORDS = 14
 """Of what the server says of an error: an error of ours has 25 in all."""
 
@@ -37,6 +44,37 @@ def parsed(text: bytes) -> Any:
         if count > _MOST_VALUES:
             raise TooManyValuesError(f"it has {count} values")
     return _DECODER.decode(text.decode())
+
+
+class Unpacked:
+    """A body without its encoding: no encoding is requested, but there are proxies that do so."""
+
+    def __init__(self, encoding: str = "") -> None:
+        is_packed = encoding.strip().lower() in ("gzip", "x-gzip")
+        self._gzip = zlib.decompressobj(wbits=31) if is_packed else None
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """More of it, a little at a time; raises `zlib.error`."""
+        if self._gzip is None:
+            yield data
+            return
+        while (part := self._gzip.decompress(data, _PART)) or self._gzip.unconsumed_tail:
+            yield part
+            data = self._gzip.unconsumed_tail
+
+
+def pause_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, if the response says so; a date is compared with its own (RFC 9110)."""
+    said = headers.get("retry-after", "")
+    try:
+        if said.isdecimal():
+            seconds = float(said)
+        else:
+            until, now = map(parsedate_to_datetime, (said, headers.get("date", "")))
+            seconds = (until - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_PAUSE)
 
 
 def message_of(status: Any) -> str:

@@ -33,7 +33,7 @@ class Watcher:
         self.clock = clock
         self.stopped = False
         self.socket: socket.socket | None = None
-        self._source = source
+        self.source = source
         self._received: deque[bytes] = deque()
         self._client: httpx2.Client | None = None
         self._waiters = ThreadWaiters()
@@ -115,7 +115,7 @@ class Watcher:
         error: str | None = None
         try:
             with self._connected().stream(
-                "GET", self._source.server + path, headers=dict(self._source.headers())
+                "GET", self.source.server + path, headers=dict(self.source.headers())
             ) as response:
                 watch.answered(response.status_code, response.headers, now())
                 for data in response.iter_raw():
@@ -130,7 +130,7 @@ class Watcher:
 
     def _connected(self) -> httpx2.Client:
         if self._client is None:
-            context = self._source.context()
+            context = self.source.context()
             transport = httpx2.HTTPTransport(verify=context, trust_env=False)
             transport.close()
             # Where httpx2 keeps its connections; it hands no sockets of our own on to them.
@@ -195,6 +195,7 @@ class _Network(httpcore2.NetworkBackend):
                     raise OSError("stopped")  # noqa: TRY301 - closed as after any other failure
                 connected.connect(address)
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._watcher.source.connected(connected.getsockname()[0])
             except OSError as error:
                 connected.close()
                 failed = error

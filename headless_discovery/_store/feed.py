@@ -165,7 +165,8 @@ class FedStore(Store):
         try:
             this_pod = this_pod or find_this_pod(self._target, self.source)
         except DiscoveryError as error:
-            outcome = failed(error)
+            if not isinstance(outcome, Unknown):  # which says more
+                outcome = failed(error)
         self.learn(outcome, at, this_pod)
         # When grace is over, or to find this pod again.
         return self.view.membership.due if isinstance(outcome, Empty | Unknown) else math.inf
