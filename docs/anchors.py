@@ -28,6 +28,7 @@ MODULES = [
 
 ONLY: dict[str, set[str]] = {
     "Clock": {"now", "sleep"},
+    "FakeClock": {"now", "sleep", "advance", "advance_async", "call_at"},
     "Resolver": set(),
     "EndpointSlices": set(),
     "ServiceName": {"service", "namespace", "domain", "parse"},
