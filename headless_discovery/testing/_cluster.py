@@ -153,9 +153,9 @@ class FakeCluster:
 
         Supported are Service, Pod, EndpointSlice, Endpoints, Namespace, Node, lists of these, and
         kinds that create Pods, at once and ready: StatefulSet, Deployment, ReplicaSet, DaemonSet
-        (one on each Node), ReplicationController, Job. Applied again they are replaced, for example
-        with another number of replicas. A Pod without a status becomes ready, too. Other kinds are
-        ignored, and so are other fields.
+        (one on each Node that fits), ReplicationController, Job. Applied again they are replaced,
+        for example with another number of replicas. A Pod without a status becomes ready, too.
+        Other kinds are ignored, and so are other fields.
 
         Args:
             objects: Dicts, or text: JSON, or YAML with the extra ``yaml``, as kubectl, Helm and

@@ -5,6 +5,7 @@ more than was given, is refused first.
 """
 
 import json
+import re
 import reprlib
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -83,6 +84,17 @@ def documents(
     return found
 
 
+def texts(what: str, given: Mapping[str, Any] | None) -> dict[str, str]:
+    """Labels, or what they are to be; raises `ValueError` for a value that is no text."""
+    found = {key: "" if value is None else value for key, value in (given or {}).items()}
+    for key, value in found.items():
+        if not isinstance(value, str):
+            raise ValueError(  # noqa: TRY004 - bad data, as all else here
+                f"{what} {key!r} is {value!r}, which is no text without quotes"
+            )
+    return found
+
+
 def _flat(manifest: object, place: str, kind: str = "", depth: int = 0) -> Iterator[Document]:
     """It, or its items: those of a PodList need not say what they are."""
     if depth > _LISTS:
@@ -106,7 +118,8 @@ def _flat(manifest: object, place: str, kind: str = "", depth: int = 0) -> Itera
 
 def _parsed(text: str) -> Iterator[tuple[int, object]]:
     """The documents that are not empty, each with its number."""
-    text = textwrap.dedent(text.removeprefix("\ufeff"))
+    # Files that begin with a byte order mark may stand in a row.
+    text = textwrap.dedent(re.sub("^\ufeff", "", text, flags=re.MULTILINE))
     read = _from_json if text.lstrip().startswith(("{", "[")) else _from_yaml
     for number, document in enumerate(read(text), 1):
         if isinstance(document, list):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import attrs
 
 from ._addresses import family_of
-from ._documents import Document, Manifest, Manifests, documents
+from ._documents import Document, Manifest, Manifests, documents, texts
 from ._model import (
     Model,
     Node,
@@ -22,7 +22,8 @@ from ._model import (
     check_address,
     check_label,
 )
-from ._workloads import MOST_PODS, Workload, pod_of, run, texts, workload_of
+from ._placing import Site
+from ._workloads import MOST_PODS, Workload, pod_of, run, workload_of
 
 _SERVICE_NAME = "kubernetes.io/service-name"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -169,6 +170,8 @@ def _key(document: Document) -> tuple[str, str]:
     name = found.get("name")
     if not isinstance(name, str) or not name:
         only = ", and its generateName is for kubectl create" if found.get("generateName") else ""
+        if name:
+            raise ValueError(f"metadata.name is {name!r}, which is no text without quotes")
         raise ValueError(f"it has no metadata.name{only}")
     return check_label("namespace", found.get("namespace") or "default"), name
 
@@ -194,14 +197,16 @@ def _namespace(_document: Document, _namespace: str, name: str, _tell: _Tell) ->
 
 
 def _node(document: Document, _namespace: str, name: str, _tell: _Tell) -> _Apply:
+    labels = texts("label", document.part("metadata", "labels"))
     node = Node(
         name,
-        document.part("metadata", "labels").get(_ZONE) or "",
+        labels.get(_ZONE, ""),
         tuple(
             one["address"]
             for one in document.part("status").get("addresses") or ()
             if one["type"] == "InternalIP"
         ),
+        Site.of(name, labels, document.part("spec")),
     )
     return lambda model: model.put_node(node)
 

@@ -15,6 +15,7 @@ import attrs
 from .._endpoint import dashed
 from . import _addresses
 from ._addresses import Networks, family_of
+from ._placing import Fits, Site, fits_of
 
 PER_SLICE = 100
 """Endpoints in one EndpointSlice at most, the controller's default."""
@@ -175,6 +176,7 @@ class Node:
     name: str = attrs.field(converter=_label_value)
     zone: str = attrs.field(default="", converter=_label_value)
     addresses: tuple[str, ...] = attrs.field(default=(), converter=_one_of_each_family)
+    site: Site = attrs.Factory(lambda self: Site.of(self.name, {}, {}), takes_self=True)
 
 
 @attrs.define(eq=False)
@@ -196,6 +198,8 @@ class Pod:
     zone: str = attrs.field(default="", converter=_label_value)
     """Unless it is that of its Node."""
     host_network: bool = False
+    fits: Fits = attrs.field(factory=lambda: fits_of({}))
+    """On which nodes it may run."""
     owner: tuple[str, str, str] | None = None
     """Kind, namespace and name of what made it here; ``None``: it was given."""
     uid: str = attrs.field(default="", init=False)
@@ -412,6 +416,10 @@ class Model:
         if name not in self._of_nodes:
             self._of_nodes[name] = self.free_addresses(families)
         return self._of_nodes[name]
+
+    def nodes_for(self, pod: Pod) -> list[str]:
+        """Where it may run."""
+        return sorted(name for name, node in self.nodes.items() if pod.fits(node.site))
 
     def virtual_ips(self, families: Iterable[int]) -> tuple[str, ...]:
         """A virtual IP that no Service has, of each family."""

@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 
 from ._addresses import family_of
-from ._documents import Document, Manifest
+from ._documents import Document, Manifest, texts
 from ._model import Model, Pod, Port
+from ._placing import fits_of
 
 MOST_PODS = 20_000
 """That one `apply` makes."""
@@ -59,13 +60,13 @@ class Workload:
         return attrs.evolve(self.template, owner=self.owner, node=node, **self.differs(number))
 
     def _pods(self, model: Model) -> Iterator[Pod]:
-        nodes = sorted(model.nodes) or [_NODE]
+        nodes = model.nodes_for(self.template) if model.nodes else [_NODE]
         count = len(nodes) if self.count is None else self.count
         if self.owner[0] != "StatefulSet":
             # Pods that were given count as its own, as a controller adopts them.
             count -= sum(map(self._adopts, model.pods.values()))
         for number in range(count):
-            yield self.pod(number, nodes[number % len(nodes)])
+            yield self.pod(number, nodes[number % len(nodes)] if nodes else "")
 
     def _adopts(self, pod: Pod) -> bool:
         return (
@@ -79,12 +80,18 @@ class Workload:
 
 
 def run(model: Model, pod: Pod, families: tuple[int, ...] | None = None) -> None:
-    """Puts a Pod that has no status yet: it gets a node and addresses, or keeps those it had."""
+    """Puts a Pod that has no status yet: it gets a node and addresses, or keeps those it had.
+
+    One for which there is no node waits for it, without an address.
+    """
     old = model.pods.get(pod.key)
     if families is None:
         families = _families(model, pod)
-    pod.node = pod.node or min(model.nodes, default=_NODE)
-    if pod.host_network:
+    if not pod.node:
+        pod.node = min(model.nodes_for(pod) if model.nodes else [_NODE], default="")
+    if not pod.node:
+        pod.phase, pod.addresses = "Pending", ()
+    elif pod.host_network:
         pod.addresses = model.addresses_of_node(pod.node, families)
     else:
         had = old.addresses if old else model.leased(pod.key)
@@ -93,17 +100,6 @@ def run(model: Model, pod: Pod, families: tuple[int, ...] | None = None) -> None
         pod.addresses = kept + model.free_addresses(sorted(missing))
     pod.ready = old is None or old.ready
     model.put_pod(pod)
-
-
-def texts(what: str, given: Mapping[str, Any] | None) -> dict[str, str]:
-    """Labels, or what they are to be; raises `ValueError` for a value that is no text."""
-    found = {key: "" if value is None else value for key, value in (given or {}).items()}
-    for key, value in found.items():
-        if not isinstance(value, str):
-            raise ValueError(  # noqa: TRY004 - bad data, as all else here
-                f"{what} {key!r} is {value!r}, which is no text without quotes"
-            )
-    return found
 
 
 def pod_of(name: str, namespace: str, labels: Manifest, spec: Manifest, status: Manifest) -> Pod:
@@ -132,6 +128,7 @@ def pod_of(name: str, namespace: str, labels: Manifest, spec: Manifest, status: 
         phase=status.get("phase") or "Pending",
         node=spec.get("nodeName") or "",
         host_network=spec.get("hostNetwork") is True,
+        fits=fits_of(spec),
     )
 
 
@@ -174,14 +171,17 @@ def workload_of(document: Document, namespace: str, name: str) -> Workload:
             count = 0
         case "DaemonSet":
             count = None
+            template.fits = fits_of(given.get("spec") or {}, everywhere=True)
         case "Job":
-            count = _job(spec, document.part("status"))
+            over = _over(document.part("status"))
+            count = _job(spec, document.part("status"), over)
             if spec.get("completionMode") == "Indexed":
 
                 def differs(number: int) -> Mapping[str, Any]:
-                    own = f"{name}-{number}"
-                    more = {_INDEX: str(number)}
-                    ending = _suffix(name, number)
+                    index = _index(number, over)
+                    own = f"{name}-{index}"
+                    more = {_INDEX: str(index)}
+                    ending = _suffix(name, index)
                     return {"name": f"{own}-{ending}", "hostname": own, "labels": labels | more}
 
     owner = kind, namespace, name
@@ -191,18 +191,34 @@ def workload_of(document: Document, namespace: str, name: str) -> Workload:
     return found
 
 
-def _job(spec: Manifest, status: Manifest) -> int:
+def _over(status: Manifest) -> list[tuple[int, int]]:
+    """The indexes of a Job that need no Pod any more: the first and the last of each run."""
+    texts = (status.get(key) or "" for key in ("completedIndexes", "failedIndexes"))
+    runs = [run.split("-") for text in texts for run in text.split(",") if run]
+    return sorted((int(run[0]), int(run[-1])) for run in runs)
+
+
+def _index(number: int, over: list[tuple[int, int]]) -> int:
+    """That of the Pod of this number: those that are over are passed by."""
+    for first, last in over:
+        if number >= first:
+            number += last - first + 1
+    return number
+
+
+def _job(spec: Manifest, status: Manifest, over: list[tuple[int, int]]) -> int:
     """How many of its Pods run at once, by now."""
-    over = any(
+    ended = any(
         condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
         for condition in status.get("conditions") or ()
     )
-    if over or spec.get("suspend") is True:
+    if ended or spec.get("suspend") is True:
         return 0
     parallelism = _number(spec, "parallelism", 1)
     if spec.get("completions") is None:
         return parallelism
-    left = _number(spec, "completions", 0) - _number(status, "succeeded", 0)
+    done = sum(last - first + 1 for first, last in over) or _number(status, "succeeded", 0)
+    left = _number(spec, "completions", 0) - done
     return max(0, min(parallelism, left))
 
 

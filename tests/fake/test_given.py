@@ -114,6 +114,24 @@ def test_a_job_runs_what_is_left_of_it(
     assert len(pod_names(cluster)) == active
 
 
+@pytest.mark.parametrize(
+    ("status", "indexes"),
+    [
+        ({"completedIndexes": "0-1,3", "succeeded": 3}, [2, 4, 5]),
+        ({"completedIndexes": "1", "failedIndexes": "0,4-5"}, [2, 3]),
+        ({"completedIndexes": "0-999999999"}, []),
+        ({"completedIndexes": "", "failedIndexes": None}, [0, 1, 2]),
+    ],
+)
+def test_an_indexed_job_runs_the_first_indexes_that_are_left(
+    cluster: FakeCluster, status: dict[str, Any], indexes: list[int]
+) -> None:
+    job = workload("Job", {"subdomain": "web"}, completionMode="Indexed", completions=6,
+                   parallelism=3)  # fmt: skip
+    cluster.apply([service(selector={"job-name": "db"}), {**job, "status": status}])
+    assert sorted(found(cluster)) == [f"db-{index}" for index in indexes]
+
+
 # What an API server fills in, or refuses.
 
 
@@ -166,6 +184,14 @@ def test_two_families_without_a_policy_are_refused(
 
 REFUSED = [
     (service(selector={"version": 1.0}), "Service 'web': selector 'version' is 1.0, which is"),
+    (
+        {**service(), "metadata": {"name": True}},
+        "metadata.name is True, which is no text without quotes",
+    ),
+    (
+        {**service(), "metadata": {"name": 80}},
+        "metadata.name is 80, which is no text without quotes",
+    ),
     (pod(metadata={"name": "p", "labels": {"on": True}}), "Pod 'p': label 'on' is True, which"),
     (workload("Deployment", selector={"matchLabels": {"n": 5}}), "selector 'n' is 5, which is"),
     (service(ports=[{"port": 80, "targetPort": "8080"}]), "targetPort '8080' is text"),

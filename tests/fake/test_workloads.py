@@ -5,10 +5,11 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from headless_discovery.testing import FakeCluster
 from tests.fake.asking import WEB, ask, data, rcode
@@ -199,6 +200,87 @@ def test_a_daemon_set_has_one_pod_on_each_node(cluster: FakeCluster) -> None:
     assert list(found(cluster).values()) == ["192.168.0.3"]
 
 
+def node(name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    return {"kind": "Node", "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
+
+
+GPU = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
+NODES = [
+    node("cordoned", {"disk": "ssd"}, unschedulable=True),
+    node("gpu", {"disk": "ssd", "cores": "64"}, taints=[GPU]),
+    node("old", {"disk": "hdd", "cores": "4", "kubernetes.io/os": "windows"}),
+    node("plain", {"cores": "many"}, taints=[{"key": "busy", "effect": "PreferNoSchedule"}]),
+    node("sick", {"disk": "ssd"}, taints=[{"key": "node.kubernetes.io/not-ready",
+                                           "effect": "NoExecute"}]),
+]  # fmt: skip
+ALL = "cordoned gpu old plain sick"
+
+
+def affine(*terms: dict[str, Any]) -> dict[str, Any]:
+    required = {"nodeSelectorTerms": list(terms)}
+    return {
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    }
+
+
+def label(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
+
+
+@pytest.mark.parametrize(
+    ("template", "nodes"),
+    [
+        ({}, "cordoned old plain sick"),
+        ({"tolerations": [{"operator": "Exists"}]}, ALL),
+        ({"tolerations": [{"operator": "Exists", "key": "gpu", "effect": "NoSchedule"}]}, ALL),
+        ({"tolerations": [{"key": "gpu", "value": "a100"}]}, ALL),
+        ({"tolerations": [{"key": "gpu", "operator": "Equal"}]}, "cordoned old plain sick"),
+        ({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}, "cordoned old plain "
+                                                                           "sick"),
+        ({"nodeSelector": {"disk": "ssd"}}, "cordoned sick"),
+        ({"nodeSelector": {"kubernetes.io/os": "linux"}}, "cordoned plain sick"),
+        ({"nodeSelector": {"kubernetes.io/hostname": "old"}}, "old"),
+        ({"nodeSelector": {"disk": "tape"}}, ""),
+        (affine(label("disk", "In", "hdd", "nvme")), "old"),
+        (affine(label("disk", "NotIn", "ssd")), "old plain"),
+        (affine(label("disk", "Exists")), "cordoned old sick"),
+        (affine(label("disk", "DoesNotExist")), "plain"),
+        (affine(label("cores", "Gt", "4")), ""),
+        (affine(label("cores", "Lt", "5")), "old"),
+        (affine(label("disk", "In", "hdd"), label("disk", "DoesNotExist")), "old plain"),
+        (affine(label("disk", "Exists") | {"matchFields": [
+            {"key": "metadata.name", "operator": "In", "values": ["plain", "sick"]}]}), "sick"),
+        (affine({}), ""),
+        ({"affinity": {"nodeAffinity": {}, "podAffinity": {}}}, "cordoned old plain sick"),
+    ],
+)  # fmt: skip
+def test_a_daemon_set_has_its_pods_on_the_nodes_that_it_may_run_on(
+    cluster: FakeCluster, template: dict[str, Any], nodes: str
+) -> None:
+    cluster.apply([service(), *NODES, workload("DaemonSet", template)])
+    assert sorted(name for name, _ in where(cluster) if name) == nodes.split()
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job"])
+def test_others_run_on_such_nodes_alone_and_wait_for_one(cluster: FakeCluster, kind: str) -> None:
+    headless = service(selector={"app": "web"})
+    pods = workload(kind, {"nodeSelector": {"disk": "ssd"}})
+    cluster.apply([headless, *NODES, pods])
+    assert found(cluster) == {}
+    assert len(pod_names(cluster)) == 1
+    cluster.apply([node("new", {"disk": "ssd"}), pods])
+    assert where(cluster) == {("new", None)}
+
+
+def test_so_does_a_pod_without_a_status(cluster: FakeCluster) -> None:
+    bare = pod(spec={"nodeSelector": {"disk": "hdd"}})
+    del bare["status"]
+    cluster.apply([service(), *NODES[:2], bare])
+    assert found(cluster) == {}
+    cluster.apply([NODES[2], bare])
+    assert where(cluster) == {("old", None)}
+
+
 def test_under_the_host_s_network_pods_have_the_address_and_name_of_their_node(
     cluster: FakeCluster,
 ) -> None:
@@ -340,6 +422,12 @@ def test_what_dns_does_not_show_is_left_out_and_told(
             "Job 'db': it has no containerPort",
         ),
         ({"kind": "Job", "metadata": {"name": "x"}, "spec": {}}, "Job 'x': it has no template"),
+        (workload("DaemonSet", affine(label("a", "Near"))), "operator 'Near' is none of a node"),
+        (workload("DaemonSet", affine(label("a", "Gt", "x"))), "DaemonSet 'db': invalid literal"),
+        (workload("DaemonSet", {"nodeSelector": {"a": True}}), "nodeSelector 'a' is True, which"),
+        (workload("DaemonSet", {"tolerations": [5]}), "is not as Kubernetes has them"),
+        (node("n", taints=[{"key": "a"}]), "Node 'n': it has no effect"),
+        (node("n", {"a": True}), "label 'a' is True, which"),  # type: ignore[dict-item]  # no text
     ],
 )
 def test_what_cannot_be_is_refused_at_once_and_nothing_is_changed(
@@ -449,6 +537,15 @@ def test_json_is_read_without_an_extra_and_one_object_after_the_other(
     assert list(found(cluster)) == ["db-0"]
     cluster.apply(json.dumps([stateful_set(2)]))
     assert sorted(found(cluster)) == ["db-0", "db-1"]
+
+
+@pytest.mark.parametrize("write", [json.dumps, yaml.safe_dump])
+def test_files_that_begin_with_a_byte_order_mark_may_stand_in_a_row(
+    cluster: FakeCluster, write: Callable[[Any], str]
+) -> None:
+    objects = [service(), stateful_set(1), stateful_set(2)]
+    cluster.apply("".join(f"\ufeff---\n{write(one)}\n" for one in objects))
+    assert len(found(cluster)) == 2
 
 
 def test_yaml_that_begins_as_json_does_is_read(cluster: FakeCluster) -> None:
