@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
+import redis
+import redis.asyncio
 import trio
 
 from headless_discovery import (
@@ -342,6 +345,7 @@ def test_the_connection_failed_but_the_request_may_have_arrived(error: BaseExcep
         of("httpx", "PoolTimeout", of("httpx", "TransportError"))("our own pool is full"),
         of("httpx", "LocalProtocolError", of("httpx", "TransportError"))("our own mistake"),
         of("redis.exceptions", "AuthenticationError", of("redis.exceptions", "ConnectionError"))(),
+        of("redis.exceptions", "AuthorizationError", of("redis.exceptions", "ConnectionError"))(),
         caused(AIOHTTP("Failed to send bytes"), ZeroDivisionError("in the body")),
         of("grpc", "RpcError")("without a code"),
         of("grpc", "RpcError", code=lambda self: SimpleNamespace(name="NOT_FOUND"))(),
@@ -381,14 +385,74 @@ class NoCause(Exception):
     __cause__ = property(lambda self: 1 / 0)
 
 
+class OfNoModule(Exception):
+    __module__ = None  # type: ignore[assignment]  # classes that are made by other code have it
+
+
+class OddGroup(ExceptionGroup[Exception]):
+    exceptions = property(lambda self: 1 / 0)
+
+
 @pytest.mark.parametrize(
     "make",
-    [naming_itself, naming_each_other, caused_by_its_group, lambda: nested(OSError()), NoCause],
+    [
+        naming_itself,
+        naming_each_other,
+        caused_by_its_group,
+        lambda: nested(OSError()),
+        NoCause,
+        OfNoModule,
+        lambda: OddGroup("some", [OSError()]),
+        of("grpc", "RpcError", code=lambda self: 1 / 0),
+    ],
 )
 def test_whatever_holds_whatever_an_answer_is_given(make: Callable[[], BaseException]) -> None:
     error = make()
     assert not not_reached(error)
     assert not connection_failed(error)
+
+
+class OfRedis(redis.Connection):
+    """It needs no server."""
+
+    def connect(self) -> None:
+        pass
+
+    def can_read(self, *_: object, **_more: object) -> bool:
+        return False
+
+
+class OfRedisForTasks(redis.asyncio.Connection):
+    async def connect(self) -> None:
+        pass
+
+    async def can_read(self, *_: object, **_more: object) -> bool:
+        return False
+
+    can_read_destructive = can_read  # as earlier versions call it
+
+
+def full_pool_of_redis() -> None:
+    make: Any = redis.BlockingConnectionPool
+    pool = make(1, 0.01, OfRedis)
+    for _ in range(2):
+        pool.get_connection()
+
+
+def full_pool_of_redis_for_tasks() -> None:
+    async def take_two() -> None:
+        pool: Any = redis.asyncio.BlockingConnectionPool(1, 0.01, OfRedisForTasks)
+        for _ in range(2):
+            await pool.get_connection()
+
+    asyncio.run(take_two())
+
+
+@pytest.mark.parametrize("fill", [full_pool_of_redis, full_pool_of_redis_for_tasks])
+def test_a_full_pool_of_redis_says_nothing_of_the_endpoint(fill: Callable[[], None]) -> None:
+    with pytest.raises(redis.ConnectionError) as full:
+        fill()
+    assert not connection_failed(full.value)
 
 
 @pytest.fixture

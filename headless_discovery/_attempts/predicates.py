@@ -63,7 +63,7 @@ _SAID_BY: dict[Verdict, list[str]] = {
     # Of the caller's own doing: a full pool of its own says nothing of the endpoint.
     Verdict.NOTHING: [
         *_names(_HTTPX, "LocalProtocolError UnsupportedProtocol PoolTimeout"),
-        *_names("redis", "AuthenticationError MaxConnectionsError"),
+        *_names("redis", "AuthenticationError AuthorizationError MaxConnectionsError"),
     ],
     Verdict.FAILED: [
         *_names("httpx httpx2", "TransportError"),
@@ -79,6 +79,8 @@ _SAID_BY: dict[Verdict, list[str]] = {
 }
 _KNOWN = {name: verdict for verdict, names in _SAID_BY.items() for name in names}
 """By the top-level package and the name of the class; the first in the error's MRO counts."""
+_FULL_POOL_OF_REDIS = "No connection available."
+"""Of its ``BlockingConnectionPool``, which raises a `ConnectionError` with this text."""
 
 
 def not_reached(error: BaseException) -> bool:
@@ -120,7 +122,7 @@ def judged(error: object) -> Verdict:
     """What an error says; the outermost class that is known decides."""
     try:
         return _of_all(error, frozenset())
-    except RecursionError:  # groups of groups of groups
+    except Exception:  # groups of groups of groups, or what it holds cannot be had
         return Verdict.NOTHING
 
 
@@ -160,6 +162,8 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
     if names[0] == "aiohttp.ClientConnectionError" and _attribute(error, "__cause__") is not None:
         return None  # around whatever ended the sending of a body, an error of the caller's too
     if isinstance(error, TimeoutError) and _waited_for_its_pool(error):
+        return Verdict.NOTHING
+    if "redis.ConnectionError" in names and _FULL_POOL_OF_REDIS in _arguments(error):
         return Verdict.NOTHING
     if known is not None:
         return known
