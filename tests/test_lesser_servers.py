@@ -134,6 +134,21 @@ def test_where_srv_failed_addresses_are_asked_for_beside_it_the_next_time(reply:
     assert "web SRV" not in look(zone, memory, now=10, port=80).batches[0]
 
 
+@pytest.mark.parametrize("reply", [SILENT, SERVFAIL, REFUSED])
+@pytest.mark.parametrize("port", [None, 80])
+def test_so_after_five_minutes_the_set_does_not_depend_on_whether_srv_works_by_now(
+    port: int | None, reply: Reply
+) -> None:
+    memory = Memory()
+    zone = {**PODS, "web SRV": reply}
+    for now in (0, 10):
+        look(zone, memory, now=now, port=port)
+    for now in (320, 630):
+        looked = look(zone, memory, now=now, port=port)
+        assert looked.batches[0][:3] == ["web A", "web AAAA", "web SRV"]
+        assert len(looked.found) == 2
+
+
 def test_srv_that_comes_then_says_it_all() -> None:
     memory = Memory()
     look({"web SRV": SILENT}, memory, port=80)

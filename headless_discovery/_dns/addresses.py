@@ -102,7 +102,7 @@ def _without_srv(look: Look, said: Reply, rest: Asking[Came]) -> Asking[Came]:
                 raise
         else:
             holds = _NO_SRV if isinstance(said, LookupFailed) else _DENIED
-            look.memory.no_srv_until, look.memory.srv_failed = look.now + holds, False
+            look.memory.no_srv_until = look.now + holds
             return found
     return Unknown(meaning.no_srv(look.wanted, said))
 
