@@ -218,6 +218,26 @@ def test_a_target_that_dns_does_not_know_is_a_contradiction_and_no_smaller_set(
     assert "contradicts itself" in str(looked.error)
 
 
+@pytest.mark.parametrize("first", [NXDOMAIN, NODATA, SERVFAIL])
+@pytest.mark.parametrize("second", [NXDOMAIN, NODATA, SERVFAIL])
+@pytest.mark.parametrize("family", ["prefer-ipv4", "any", "ipv4"])
+def test_all_such_targets_are_asked_for_again_by_the_next_lookup(
+    family: str, first: Reply, second: Reply
+) -> None:
+    zone: Zone = {"web SRV": srv(("web-0.web", 80), ("web-1.web", 80), ("web-2.web", 80))}
+    pods = {f"web-{n}.web A": addresses(f"10.0.0.{n}") for n in range(3)}
+    nobody = {"web-0.web A": first, "web-1.web A": second, "web-2.web A": first}
+    memory = Memory()
+    looked = look({**zone, **nobody, **without_v6(3)}, memory, family=family)
+    assert not isinstance(looked.outcome, Found)
+    later = look({**zone, **pods, **without_v6(3)}, memory, now=5, family=family)
+    assert later.found == ["web-0 10.0.0.0 80", "web-1 10.0.0.1 80", "web-2 10.0.0.2 80"]
+
+
+def without_v6(pods: int) -> Zone:
+    return {f"web-{number}.web AAAA": NODATA for number in range(pods)}
+
+
 def test_a_target_without_a_record_of_the_only_family_asked_for_is_left_out() -> None:
     zone: Zone = {
         "web SRV": srv(("web-0.web", 80), ("web-1.web", 80)),

@@ -340,7 +340,9 @@ def ask_targets(
         Question(target, rdtype, needed=look.needs(rdtype))
         for target, known in told.items()
         for rdtype in wanted.types
-        if rdtype not in known or known[rdtype].ask_at <= now
+        if rdtype not in known
+        or known[rdtype].ask_at <= now
+        or not any(map(_ADDRESSES, known.values()))  # nothing to go on with
     ]
     replies = (yield questions) if questions else []
     for family in {question.rdtype for question in questions}:
@@ -373,7 +375,6 @@ def ask_targets(
         for target, known in told.items()
     }
     for target in [target for target, addresses in members.items() if not addresses]:
-        del told[target]  # it must be queried again
         failure = failed.pop(target, None)
         if target not in half and (failure or len(wanted.types) == 2):
             question = Question(target, wanted.types[0])
