@@ -135,7 +135,7 @@ class _Flights(Shell):
     def _check_entered(self) -> None:
         if self.store.follows and not self.entered:
             raise ConfigurationError(
-                f"{self.store} by EndpointSlices outside of its async with block",
+                f"{self.store} reads EndpointSlices, and was used outside of its async with block",
                 hint="The watch runs in a task of that block: use it inside.",
             )
 
@@ -303,7 +303,7 @@ class Peers(Calls):
         self._store.check_open()
         if not self._flights.entered:
             raise ConfigurationError(
-                f"on_change of {self._store} outside of its async with block",
+                f"on_change of {self._store} was called outside of its async with block",
                 hint="There is no background refresh: use it inside, or iterate over watch().",
             )
         return self._flights.listen(call)

@@ -822,7 +822,7 @@ def test_just_after_such_a_time_out_others_are_told_that_no_lookup_had_an_outcom
     kubia = cluster.peers("web", port="http")
     with pytest.raises(LookupTimeout):
         kubia.call(fails, timeout=0.5)
-    with pytest.raises(LookupFailed, match="has had an outcome yet"):
+    with pytest.raises(LookupFailed, match="has ended yet"):
         kubia.endpoints()
 
 

@@ -36,8 +36,8 @@ class Claim:
             while claim is not None and not claim.done.is_set():
                 if claim._maker == caller:
                     raise ConfigurationError(
-                        "make needs a client that waits for the one that it makes",
-                        hint="Do not use the clients of the same endpoint in it.",
+                        "make waits for a client that waits for the one that it makes",
+                        hint="Do not use these clients inside make.",
                     )
                 claim = _awaited.get(claim._maker)
             yield

@@ -201,7 +201,7 @@ class _Served:
                 left_out.append(f"{file}, {error}")
         if left_out and self._arguments.strict:
             _say(f"left out: {line}" for line in left_out)
-            raise ConfigurationError("with --strict nothing is left out")
+            raise ConfigurationError("some manifests cannot be used, and --strict was given")
         self._left_out = left_out
         return cluster
 

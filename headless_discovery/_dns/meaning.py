@@ -269,7 +269,7 @@ def common_port(wanted: Wanted, services: Answer | None) -> int | None:
             f"{wanted.name}. SRV does not fit into an answer, and the received part does "
             f"not have one number for port {wanted.port!r} (numbers seen: {seen})"
         )
-        hint = "Give port= as a number, or split the Service"
+        hint = "Give port= as a number, or split the Service."
         raise StopError(Unknown(_failed(wanted, text, hint, said=services, kind=IncompleteAnswer)))
     return None
 

@@ -146,7 +146,7 @@ class FedStore(Store):
                 if until < over:
                     self._patience = over - until
                     raise GaveUp
-                self._give_up(LookupTimeout(f"nothing came in {self.resolver.lifetime:g} s"))
+                self._give_up(LookupTimeout(f"no answer came in {self.resolver.lifetime:g} s"))
         finally:
             if self.closed or not self.pushes:
                 self._watch = None
@@ -158,7 +158,7 @@ class FedStore(Store):
             self._give_up(outcome.error)
         elif self.undecided:
             self.undecided, self.source = False, "api"
-            log.info("%s: by EndpointSlices", self)
+            log.info("%s: found by EndpointSlices", self)
         if not self.pushes:
             return math.inf
         this_pod = self.view.this_pod

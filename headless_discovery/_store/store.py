@@ -296,7 +296,7 @@ class Store:
             return
         error = self.view.membership.error
         if error is None:
-            raise LookupFailed(f"no lookup of {self} has had an outcome yet")
+            raise LookupFailed(f"no lookup of {self} has ended yet")
         raise copy.copy(error)
 
     def no_endpoints(self) -> NoEndpoints:
@@ -307,7 +307,7 @@ class Store:
         if self.view.listed:
             return NoEndpoints(f"no endpoints of {self}: only this pod is listed, and left out")
         return NoEndpoints(
-            f"no endpoints of {self}: the last answer had none, and since then DNS fails",
+            f"no endpoints of {self}: the last answer had none, and DNS has failed since then",
             hint=f"The last lookup: {self.snapshot.reason}",
         )
 

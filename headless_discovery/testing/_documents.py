@@ -90,7 +90,7 @@ def texts(what: str, given: Mapping[str, Any] | None) -> dict[str, str]:
     for key, value in found.items():
         if not isinstance(value, str):
             raise ValueError(  # noqa: TRY004 - bad data, as all else here
-                f"{what} {key!r} is {value!r}, which is no text without quotes"
+                f"{what} {key!r} is {value!r}, which is not text: put it in quotes"
             )
     return found
 
@@ -201,7 +201,7 @@ def _check_size(root: Any, children: Callable[[Any], list[Any]]) -> None:
             if size > 10 * len(sizes) + _UNFOLDED:
                 raise ValueError("its aliases expand to more than can be read")
         elif id(node) in above:
-            raise ValueError("it holds itself")
+            raise ValueError("it contains itself")
         elif id(node) not in sizes:
             if len(above) == _DEEPEST:
                 raise ValueError(f"it is nested more than {_DEEPEST} levels deep")

@@ -171,7 +171,7 @@ def _key(document: Document) -> tuple[str, str]:
     if not isinstance(name, str) or not name:
         only = ", and its generateName is for kubectl create" if found.get("generateName") else ""
         if name:
-            raise ValueError(f"metadata.name is {name!r}, which is no text without quotes")
+            raise ValueError(f"metadata.name is {name!r}, which is not text: put it in quotes")
         raise ValueError(f"it has no metadata.name{only}")
     return check_label("namespace", found.get("namespace") or "default"), name
 
@@ -258,7 +258,7 @@ def _families(spec: Manifest, virtual: tuple[str, ...]) -> tuple[int, ...]:
     found += map(family_of, virtual[len(found) :])
     both = spec.get("ipFamilyPolicy") in _DUAL
     if len(found) > 1 and not both and (virtual or spec.get("selector")):
-        raise ValueError(f"two families take an ipFamilyPolicy: {' or '.join(_DUAL)}")
+        raise ValueError(f"two families need an ipFamilyPolicy: {' or '.join(_DUAL)}")
     found = found or [4]
     if both and not spec.get("clusterIPs"):
         found += [family for family in (4, 6) if family not in found]

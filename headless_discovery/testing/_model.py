@@ -97,7 +97,7 @@ def _one_of_each_family(addresses: Iterable[str]) -> tuple[str, ...]:
 def _ports(ports: Iterable["ServicePort"]) -> tuple["ServicePort", ...]:
     found = tuple(ports)
     if len(found) > 1 and not all(port.name for port in found):
-        raise ValueError("a Service with several ports has a name for each")
+        raise ValueError("a Service with several ports needs a name for each")
     named = {port.name for port in found}
     numbered = {(port.number, port.protocol) for port in found}
     if min(len(named), len(numbered)) < len(found):

@@ -294,7 +294,7 @@ def test_the_domain_is_as_asked(manifest: Path) -> None:
         (["--listen", "{taken}"], "is taken by another program"),
         (["--listen", "198.51.100.1:0", "--allow-remote"], "has no address 198.51.100.1"),
         (["--strict", "{folder}/odd.yaml"], "left out: {folder}/odd.yaml, document 2: Job ''"),
-        (["--strict", "{folder}/odd.yaml"], "with --strict nothing is left out"),
+        (["--strict", "{folder}/odd.yaml"], "and --strict was given"),
         (["{folder}/broken.yaml"], "broken.yaml: not YAML"),
         (["{folder}/bytes.yaml"], "bytes.yaml cannot be read: it is not text"),
     ],

@@ -176,7 +176,7 @@ def test_two_families_without_a_policy_are_refused(
     cluster: FakeCluster, policy: str | None
 ) -> None:
     both = {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": policy}
-    with pytest.raises(ValueError, match="two families take an ipFamilyPolicy: PreferDualStack or"):
+    with pytest.raises(ValueError, match="two families need an ipFamilyPolicy: PreferDualStack or"):
         cluster.apply(service(**both))
     cluster.apply([service(**both, selector=None), endpoint_slice()])  # where nothing is selected
     assert data(ask(cluster)) == ["10.0.0.1"]
@@ -186,16 +186,16 @@ REFUSED = [
     (service(selector={"version": 1.0}), "Service 'web': selector 'version' is 1.0, which is"),
     (
         {**service(), "metadata": {"name": True}},
-        "metadata.name is True, which is no text without quotes",
+        "metadata.name is True, which is not text: put it in quotes",
     ),
     (
         {**service(), "metadata": {"name": 80}},
-        "metadata.name is 80, which is no text without quotes",
+        "metadata.name is 80, which is not text: put it in quotes",
     ),
     (pod(metadata={"name": "p", "labels": {"on": True}}), "Pod 'p': label 'on' is True, which"),
     (workload("Deployment", selector={"matchLabels": {"n": 5}}), "selector 'n' is 5, which is"),
     (service(ports=[{"port": 80, "targetPort": "8080"}]), "targetPort '8080' is text"),
-    (service(ipFamilies=["IPv4", "IPv6"]), "two families take an ipFamilyPolicy"),
+    (service(ipFamilies=["IPv4", "IPv6"]), "two families need an ipFamilyPolicy"),
 ]
 
 

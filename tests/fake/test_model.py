@@ -186,7 +186,7 @@ def test_a_service_that_was_deleted_cannot_be_used(cluster: FakeCluster) -> None
         ({"ports": {"http": (80, "quic")}}, "protocol 'quic' is not"),
         ({"ports": {"http": (80, 6)}}, "protocol 6 is not"),
         ({"ports": {"Http": 80}}, "port 'Http' is not a DNS label"),
-        ({"ports": [80, 81]}, "has a name for each"),
+        ({"ports": [80, 81]}, "needs a name for each"),
         ({"ports": {"a": 80, "b": 80}}, "one number and protocol"),
         ({"families": ["ipv5"]}, "families are ipv4, ipv6 or both"),
         ({"families": []}, "families are"),
