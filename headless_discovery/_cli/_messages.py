@@ -23,7 +23,7 @@ def note(text: str) -> None:
 
 
 OUTSIDE = """\
-this is not a pod, so the cluster's DNS is probably out of reach. Without a cluster:
+This is not a pod, so the cluster's DNS is probably out of reach. Without a cluster:
   headless-discovery demo              a tour, in memory
   headless-discovery serve MANIFEST    answers as the cluster's DNS would
 In a pod, headless-discovery doctor SERVICE checks what is wrong."""

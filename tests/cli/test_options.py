@@ -121,7 +121,7 @@ def test_outside_of_a_pod_it_says_so_and_what_works_there(cluster: FakeCluster) 
     text = said("resolve", "web", resolver=outside(cluster))
     assert "web has no namespace, and outside of a pod there is no default" in text
     assert "hint: Write -n NAMESPACE, or web.NAMESPACE." in text
-    assert "this is not a pod" in text
+    assert "This is not a pod" in text
     for command in ("demo", "serve", "doctor"):
         assert f"headless-discovery {command}" in text
 
