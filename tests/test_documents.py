@@ -154,6 +154,14 @@ def test_the_times_that_a_page_quotes_are_in_its_table() -> None:
     assert {f"| {number} |" in table for pair in quoted for number in pair} == {True}
 
 
+def test_the_prices_of_watches_that_a_page_quotes_are_those_measured() -> None:
+    measured = (ROOT / "docs" / "figures" / "freshness.inc").read_text().splitlines()
+    text = (ROOT / "docs" / "dns-or-api.md").read_text()
+    quoted = re.findall(r"^\| [\d,]+ \|.*$", text, re.MULTILINE)
+    assert len(quoted) == 3
+    assert set(quoted) <= set(measured)
+
+
 def test_the_api_reference_has_every_public_name() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     _, *sections = re.split(r"^\.\. py:currentmodule:: (\S+)$", page, flags=re.MULTILINE)
