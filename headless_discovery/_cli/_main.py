@@ -1,6 +1,7 @@
 """The command line: its grammar, and which module runs each command."""
 
 import argparse
+import contextlib
 import functools
 import importlib
 import io
@@ -16,7 +17,8 @@ from .._dns.names import PROTOCOLS
 from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.wanted import FAMILIES, RECORDS
 from . import _options
-from ._options import FOUND, INTERRUPTED, Arguments, count, duration, network, port, ttl
+from ._messages import note
+from ._options import FOUND, INTERRUPTED, USAGE, Arguments, count, duration, network, port, ttl
 
 _Group = argparse._ActionsContainer
 
@@ -87,6 +89,11 @@ def main(
         # The reader (`| head`) has seen enough. The interpreter must not flush into it again.
         sys.stdout = None
         return FOUND
+    except OSError as error:  # a full disk, for example
+        sys.stdout = None
+        with contextlib.suppress(OSError):
+            note(f"the output cannot be written: {error.strerror or error}")
+        return USAGE
     except KeyboardInterrupt:
         return FOUND if vars(given).get("until_stopped") else INTERRUPTED
     return code

@@ -284,10 +284,12 @@ def _why_none(model: Model, service: Service, ready: int) -> str:
     published = sum(len(one.endpoints) for one in model.slices(service.key))
     if published:
         return f"no endpoint: none of {counted(published, 'address')} is ready"
+    families = " or ".join(f"IPv{family}" for family in service.families)
     if pods and not any(pod.belongs for pod in pods):
+        if not model.networks.by_family.keys() & set(service.families):
+            return f"no endpoint: --pod-network has no {families} address for its pods"
         return f"no endpoint: {counted(len(pods), 'pod')}, finished or without an address"
     if pods:
-        families = " or ".join(f"IPv{family}" for family in service.families)
         return f"no endpoint: {counted(len(pods), 'pod')} without an {families} address"
     if not service.selector:
         return "no endpoint: it has no selector, and there is no EndpointSlice of it"

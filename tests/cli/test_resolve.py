@@ -155,6 +155,28 @@ def test_a_shell_may_close_what_it_writes_to(cluster: FakeCluster, closed: str, 
     assert (done.returncode, done.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("option", ["--json", "--family=any"])
+@pytest.mark.parametrize(
+    ("full", "said"),
+    [
+        (">/dev/full", "headless-discovery: the output cannot be written: No space left on device"),
+        (">/dev/full 2>&1", ""),
+    ],
+)
+def test_what_cannot_be_written_is_told(
+    cluster: FakeCluster, option: str, full: str, said: str
+) -> None:
+    command = f"{sys.executable} -m headless_discovery resolve web.default {option} --nameserver"
+    with cluster.serve() as server:
+        done = subprocess.run(
+            ["bash", "-c", f"{command} {server.nameserver} {full}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.strip()) == (2, said)
+
+
 @pytest.mark.parametrize("service", ["web", "bare", "none", "vip", "broken"])
 def test_its_json_is_as_its_schema_says(
     cluster: FakeCluster, service: str, check_schema: Callable[[str, str], Any]

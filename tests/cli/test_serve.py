@@ -395,6 +395,24 @@ def test_it_says_how_many_endpoints_there_are_or_why_there_is_none(
     assert line in said_of(*manifests)
 
 
+@pytest.mark.parametrize(
+    ("families", "network", "said"),
+    [
+        ("IPv6", "127.0.1.0/24", "no endpoint: --pod-network has no IPv6 address for its pods"),
+        ("IPv4", "fd00::/120", "no endpoint: --pod-network has no IPv4 address for its pods"),
+        ("IPv6", "fd00::/120", "1 endpoint"),
+    ],
+)
+def test_a_network_of_another_family_is_told(
+    tmp_path: Path, families: str, network: str, said: str
+) -> None:
+    path = tmp_path / "all.yaml"
+    one = SERVICE.replace("clusterIP", f"ipFamilies: [{families}], clusterIP")
+    path.write_text(one + pod(1).partition("status")[0])
+    done = run(Script(), str(path), "--pod-network", network)
+    assert f"web.default  {said}" in done.err
+
+
 def test_a_narrow_terminal_gets_whole_words(
     manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
