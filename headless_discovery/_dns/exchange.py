@@ -40,6 +40,7 @@ _HARDLY = 0.02
 """Seconds to wait for those that did not come the last time."""
 _REMEMBERED = 300.0
 """Seconds for which an observation about a server is used before it is made again."""
+_NEVER = -math.inf
 _USABLE = ("NOERROR", "NXDOMAIN")
 KNOWS_NO_EDNS = ("FORMERR", "BADVERS", "NOTIMP", "BADCOOKIE")  # RFC 6891, 7; RFC 7873, 5.2.3
 _PERHAPS_NO_EDNS = (*KNOWS_NO_EDNS, "SERVFAIL")
@@ -51,27 +52,28 @@ class _Known:
 
     server: Server
     # When it last replied.
-    heard: float = -math.inf
-    with_edns: float = -math.inf
-    over_udp: float = -math.inf
+    heard: float = _NEVER
+    with_edns: float = _NEVER
+    over_udp: float = _NEVER
     # Until when this is assumed.
-    no_edns: float = -math.inf
-    tcp_first: float = -math.inf
-    silent: float = -math.inf
+    no_edns: float = _NEVER
+    tcp_first: float = _NEVER
+    silent: float = _NEVER
     silent_to: dict[Type, float] = attrs.field(factory=dict)
 
     def note_answer(self, one: "_Try", time: float) -> None:
         """It answered a question."""
-        self.silent_to.pop(one.talk.question.rdtype, None)
+        if self.silent_to:
+            self.silent_to.pop(one.talk.question.rdtype, None)
         if one.edns is not None:
-            self.with_edns, self.no_edns = time, -math.inf
+            self.with_edns, self.no_edns = time, _NEVER
         elif one.instead is not None and (
             # Silence and SERVFAIL have other reasons if it answered such queries recently.
             one.instead.rcode in KNOWS_NO_EDNS or self.with_edns < time - _REMEMBERED
         ):
             self.no_edns = time + _REMEMBERED
         if not one.tcp:
-            self.over_udp, self.tcp_first = time, -math.inf
+            self.over_udp, self.tcp_first = time, _NEVER
         elif one.instead is not None and self.over_udp < time - _REMEMBERED:
             self.tcp_first = time + _REMEMBERED
 
@@ -100,14 +102,14 @@ class _Talk:
     question: Question
     to_ask: list[_Known]
     needed: bool
-    tries: list["_Try"] = attrs.field(factory=list)
-    failed: dict[Server, NoReply] = attrs.field(factory=dict)
+    tries: list["_Try"] = attrs.field(init=False, factory=list)
+    failed: dict[Server, NoReply] = attrs.field(init=False, factory=dict)
     """The most specific failure of each server."""
-    parts: dict[Server, bytes] = attrs.field(factory=dict)
+    parts: dict[Server, bytes] = attrs.field(init=False, factory=dict)
     """Truncated answers that TCP is to complete; not parsed, since they seldom matter."""
-    no_tcp: dict[Server, str] = attrs.field(factory=dict)
+    no_tcp: dict[Server, str] = attrs.field(init=False, factory=dict)
     """Why TCP failed; from then on these servers are queried over UDP."""
-    held: list[Answer] = attrs.field(factory=list)
+    held: list[Answer] = attrs.field(init=False, factory=list)
     """Each negative answer of another zone than the cluster's."""
     limit: float = math.inf
     """Until when it is waited for."""
@@ -148,6 +150,7 @@ class _Try(Send):
     known: _Known
     edns: int | None
     began: float
+    ends: float
     instead: NoReply | None
     """The failure of another transport, after which this one is tried."""
     completes: bool
@@ -191,9 +194,9 @@ class _Exchange:
         self._service = service
         self._plan = plan
         self._learnt = learnt
-        self._servers = [learnt.of(server) for server in plan.servers]
+        self._servers = list(map(learnt.of, plan.servers))
         self._now = now
-        self._began = now()
+        self._time = self._began = now()
         self._deadline = self._began + plan.lifetime
         self._open: dict[Send, _Try] = {}
         self._timers: deque[_Try] = deque()  # all have equally long: the first is over first
@@ -203,15 +206,12 @@ class _Exchange:
         self._truncated: list[_Talk] = []  # those with no complete answer
         self._doubtful: set[Server] = set()  # those with a negative answer of another zone
         # Of the questions that are asked together:
-        self._time: float
-        self._until: float  # when the next step is due
         self._limited: bool  # whether any has a limit of its own
         self._waiting: deque[_Talk]
         self._needed: int  # how many that are needed have no reply yet
 
     def ask(self, questions: Sequence[Question]) -> Steps[list[Reply]]:
         """Sends questions concurrently; returns the replies in the order of the questions."""
-        self._time, self._until, self._limited = self._now(), self._deadline, False
         talks: list[_Talk] = []
         needed = any(map(_NEEDED, questions))
         for question in questions:
@@ -219,23 +219,25 @@ class _Exchange:
             talks.append(_Talk(question, self._servers_for(question), is_needed))
             if len(talks) % _MADE_AT_ONCE == 0:
                 yield Step()
-                self._time = self._now()
         # Required questions must not wait for a place that optional ones take.
-        self._waiting = deque(sorted(talks, key=_NEEDED, reverse=True))
+        self._waiting = waiting = deque(sorted(talks, key=_NEEDED, reverse=True))
         self._needed = sum(map(_NEEDED, talks))
+        self._limited = False
+        self._time, until, going = self._now(), self._deadline, self._going
         while True:
-            if self._time >= self._until:
+            if self._time >= until:
                 self._check_time()
-            if self._waiting:
+            if waiting:
                 self._begin()
             while self._truncated:
                 yield from self._take_part(self._truncated.pop())
-            if not (self._going or self._waiting):
+            if not (going or waiting):
                 return [talk.reply for talk in talks if talk.reply is not None]
-            self._until = self._wait_until()
-            more = self._waiting and len(self._going) < AT_MOST_IN_FLIGHT
-            sends, self._sends, closes, self._closes = self._sends, [], self._closes, []
-            events = yield Step(-math.inf if more else self._until, sends, closes)
+            until = self._wait_until()
+            more = waiting and len(going) < AT_MOST_IN_FLIGHT
+            step = Step(_NEVER if more else until, self._sends, self._closes)
+            self._sends, self._closes = [], []
+            events = yield step
             self._time = self._now()
             # After SIGSTOP, an old answer must not be taken for a new one.
             if self._time < self._deadline:
@@ -253,21 +255,20 @@ class _Exchange:
                 self._failed(one, NoReply.because_of(came))
             elif is_reply(one.wire, came):  # others are dropped
                 self._close(one)
-                one.known.heard, one.known.silent = self._time, -math.inf
-                if is_truncated(came) and one.talk.question.tcp and not one.tcp:
+                one.known.heard, one.known.silent = self._time, _NEVER
+                question = one.talk.question
+                if question.tcp and not one.tcp and is_truncated(came):
                     self._complete(one, came)
                 else:
-                    before = one.talk.question.before
-                    self._took(one, scan(came, before) or (yield from _parsed(came)))
+                    self._took(one, scan(came, question.before) or (yield from _parsed(came)))
 
     # Time.
 
     def _wait_until(self) -> float:
-        while self._timers and self._timers[0].over:
-            self._timers.popleft()
-        until = self._deadline
-        if self._timers:
-            until = min(until, self._timers[0].began + self._plan.timeout)
+        timers = self._timers
+        while timers and timers[0].over:
+            timers.popleft()
+        until = min(timers[0].ends, self._deadline) if timers else self._deadline
         if self._limited:
             until = min([until, *(talk.limit for talk in self._going)])
         return until
@@ -285,7 +286,7 @@ class _Exchange:
                             one.known.silent_to[talk.question.rdtype] = time + _REMEMBERED
                             self._note_silence(one)
                     self._give_up(talk, NOT_WAITED_FOR)
-        while timers and (timers[0].over or timers[0].began + self._plan.timeout <= time):
+        while timers and (timers[0].over or timers[0].ends <= time):
             one = timers.popleft()
             if not one.over:
                 one.over = True
@@ -317,7 +318,7 @@ class _Exchange:
     def _were_silent(self, talk: _Talk) -> bool:
         """Whether those that are waited for gave no answer to such a question the last time."""
         rdtype, time = talk.question.rdtype, self._time
-        return all(known.silent_to.get(rdtype, -math.inf) > time for known in talk.asked)
+        return all(known.silent_to.get(rdtype, _NEVER) > time for known in talk.asked)
 
     # Sending.
 
@@ -359,8 +360,9 @@ class _Exchange:
         instead: NoReply | None = None,
         completes: bool = False,
     ) -> None:
-        wire = query(talk.question.name, talk.question.rdtype, edns=edns)
-        one = _Try(wire, known.server, tcp, talk, known, edns, self._time, instead, completes)
+        wire, began = query(talk.question.name, talk.question.rdtype, edns=edns), self._time
+        ends = began + self._plan.timeout
+        one = _Try(wire, known.server, tcp, talk, known, edns, began, ends, instead, completes)
         talk.tries.append(one)
         self._timers.append(one)
         self._open[one] = one
@@ -372,8 +374,8 @@ class _Exchange:
 
     def _close(self, one: _Try) -> None:
         one.over = True
-        if self._open.pop(one, None) is not None:
-            self._closes.append(one)
+        del self._open[one]
+        self._closes.append(one)
 
     # Replies.
 

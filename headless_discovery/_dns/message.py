@@ -142,15 +142,13 @@ def is_reply(asked: bytes, wire: bytes) -> bool:
 
     Names compare without case. A server that does not take the question may leave it out.
     """
-    if len(wire) < _HEADER or wire[:2] != asked[:2] or wire[2] & _RESPONSE_AND_OPCODE != _RESPONSE:
+    if wire[:2] != asked[:2] or len(wire) < _HEADER or wire[2] & _RESPONSE_AND_OPCODE != _RESPONSE:
         return False
     questions = wire[4:6]
-    if questions == b"\0\0":
-        return wire[3] & _RCODE in _WITHOUT_QUESTION
-    end = asked.index(0, _HEADER) + 5
-    question = asked[_HEADER:end]
-    echoed = wire.startswith(question, _HEADER) or wire[_HEADER:end].lower() == question.lower()
-    return questions == b"\0\1" and echoed
+    if questions == b"\0\1":
+        end = asked.index(0, _HEADER) + 5
+        return wire[_HEADER:end].lower() == asked[_HEADER:end].lower()
+    return questions == b"\0\0" and wire[3] & _RCODE in _WITHOUT_QUESTION
 
 
 def is_truncated(wire: bytes) -> bool:

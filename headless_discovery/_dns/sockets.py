@@ -39,10 +39,14 @@ def run(steps: Steps[_T], clock: Clock, stop: Callable[[], bool], until: float =
             events = sockets.do(step)
             if step.work is not None:
                 step.work()
-            while not events and (left := min(step.until, until) - (now := clock.now())) > 0:
+            now = clock.now()
+            while not events and (left := min(step.until, until) - now) > 0:
                 events = sockets.wait(min(left, _STOP_CHECK))
-                if not events and clock.now() == now:
-                    clock.sleep(left)  # a clock that moves only by hand
+                if not events:
+                    before, now = now, clock.now()
+                    if now == before:
+                        clock.sleep(left)  # one that moves only by hand
+                        now = clock.now()
                 if stop():
                     raise GaveUp
             if until != math.inf and clock.now() >= until:
@@ -112,11 +116,11 @@ class Sockets:
 
     def receive(self, ready: Iterable[tuple[int, int]]) -> list[Event]:
         """What the sockets have that are said to have something."""
-        events = [
-            event
-            for descriptor, _ in ready
-            if (event := self._receive(self._by_descriptor[descriptor])) is not None
-        ]
+        events: list[Event] = []
+        for descriptor, _ in ready:
+            event = self._receive(self._by_descriptor[descriptor])
+            if event is not None:
+                events.append(event)
         if self._sent and (events or not ready):
             events[:0], self._sent = self._sent, []
         return events
@@ -125,25 +129,24 @@ class Sockets:
         # A new socket for each message: its source port is random, and A and AAAA never leave from
         # the same one, which trips connection tracking (kubernetes/kubernetes#56903). It is
         # connected: others' datagrams are not seen.
-        server = send.server
-        kind = socket.SOCK_STREAM if send.tcp else socket.SOCK_DGRAM
+        tcp, server = send.tcp, send.server
+        kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
         opened = socket.socket(address_family(server), kind)
         self._open[send] = one = _Open(send, opened)
         opened.setblocking(False)
-        to = socket_address(server)
-        if send.tcp:
+        if tcp:
             one.unsent = len(send.wire).to_bytes(_LENGTH, "big") + send.wire
             one.stream = _Stream()
             with contextlib.suppress(BlockingIOError):  # it is being connected
-                opened.connect(to)
+                opened.connect(socket_address(server))
         else:
-            opened.connect(to)
+            opened.connect(socket_address(server))
             opened.send(send.wire)
         if self.poller is None:
             self.poller = self._new_poller()
         descriptor = opened.fileno()
         # A stream can be written to once it is connected.
-        self.poller.register(descriptor, _WRITABLE if send.tcp else _READABLE)
+        self.poller.register(descriptor, _WRITABLE if tcp else _READABLE)
         self._by_descriptor[descriptor] = one
 
     def _receive(self, one: "_Open") -> Event | None:
@@ -218,20 +221,24 @@ class _Stream:
 
     def message(self, opened: socket.socket) -> bytes | None:
         """The next message; ``None`` if more of it has to come first."""
-        if self._missing:
+        while True:
             came = opened.recv(self._missing)
             if not came:
                 raise ConnectionAbortedError("the connection was closed before the complete answer")
             self._parts.append(came)
             self._missing -= len(came)
-        if self._missing:
-            return None
-        whole = b"".join(self._parts)
-        self._parts.clear()
-        self._in_message = not self._in_message
-        self._missing = int.from_bytes(whole, "big") if self._in_message else _LENGTH
-        # The message itself may have come already; an empty one has.
-        return self.message(opened) if self._in_message else whole
+            if self._missing:
+                return None
+            whole = b"".join(self._parts)
+            self._parts = []
+            if self._in_message:
+                self._in_message, self._missing = False, _LENGTH
+                return whole
+            if not (length := int.from_bytes(whole, "big")):
+                self._missing = _LENGTH
+                return b""
+            # The message itself may have come already.
+            self._in_message, self._missing = True, length
 
 
 @attrs.define(eq=False)
