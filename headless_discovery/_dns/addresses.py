@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import attrs
 
 from .._endpoint import Found, Outcome, Unknown, all_dashed
-from .._errors import LookupFailed
+from .._errors import LookupFailed, LookupTimeout
 from . import meaning
 from .meaning import StopError, Worth
 from .message import Answer, Type
@@ -35,7 +35,6 @@ _DENIED = 60
 """Seconds after which a record type that a name lacks is queried again."""
 
 _ADDRESSES = operator.attrgetter("addresses")
-_ALIAS = operator.attrgetter("alias")
 
 Came = Listed | Answer | Outcome
 
@@ -63,15 +62,14 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
         if isinstance(said, Answer) and said.services and not said.truncated:
             memory.too_large = None  # it fits again
             return said
-    answers = [reply for reply in families.values() if isinstance(reply, Answer)]
-    if any(map(_ALIAS, answers)):
-        if said is None:
-            [said] = yield [Question(wanted.below, Type.SRV)]
-        families = _no_alias(wanted, families, said)
-        answers = [reply for reply in families.values() if isinstance(reply, Answer)]
-    meaning.check_whole(questions, families.values())
-    if not any(map(_ADDRESSES, answers)):
-        return (yield from _nobody(look, families, said))
+    if not all(map(_is_plain, families.values())):
+        if any(isinstance(reply, Answer) and reply.alias for reply in families.values()):
+            if said is None:
+                [said] = yield [Question(wanted.below, Type.SRV)]
+            families = _no_alias(wanted, families, said)
+        meaning.check_whole(questions, families.values())
+        if not any(isinstance(reply, Answer) and reply.addresses for reply in families.values()):
+            return (yield from _nobody(look, families, said))
     if said is not None and meaning.is_no_such_name(said):
         said = yield from _srv_again(look)
         if isinstance(said, Answer) and said.services and not said.truncated:
@@ -83,6 +81,13 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     if isinstance(said, LookupFailed) and not failed_before and not meaning.is_refused(said):
         return Unknown(said)
     return (yield from _without_srv(look, said, rest))
+
+
+def _is_plain(reply: Reply) -> bool:
+    """Whether it lists addresses, all of them, and nothing else; nearly all do."""
+    if not isinstance(reply, Answer) or reply.alias or reply.truncated:
+        return False
+    return bool(reply.addresses)
 
 
 def _srv_again(look: Look) -> Asking[Reply]:
@@ -112,12 +117,12 @@ def _from_addresses(
 ) -> Asking[Came]:
     wanted, memory = look.wanted, look.memory
     ttl, stale, error = _take_in(look, families)
-    listed = {rdtype: memory.addresses.get(rdtype, ()) for rdtype in wanted.types}
-    basis: tuple[object, ...] = tuple(listed.values())
+    basis: tuple[object, ...] = tuple(map(memory.addresses.get, wanted.types))
     if services is not None:
         basis += (services.services, services.glue)
     if list(map(id, basis)) == list(map(id, memory.made.basis)) and not doubtful:
         return Found(memory.made.endpoints, ttl, error=error, stale=stale)
+    listed = {rdtype: memory.addresses.get(rdtype, ()) for rdtype in wanted.types}
     everything = itertools.chain.from_iterable(listed.values())
     if left_out := impossible("\n".join(["", *everything, ""])):
         listed = {
@@ -190,7 +195,8 @@ def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, bool, L
     ttls: list[int] = []
     stale, error = False, None
     for rdtype, reply in families.items():
-        stale = stale or (isinstance(reply, Answer) and reply.stale)
+        if isinstance(reply, Answer):
+            stale = stale or reply.stale
         # NXDOMAIN beside another family's addresses has no meaning.
         if isinstance(reply, Answer) and (reply.addresses or not reply.no_such_name):
             memory.addresses[rdtype] = reply.addresses
@@ -347,7 +353,8 @@ def ask_targets(
     replies = (yield questions) if questions else []
     for family in {question.rdtype for question in questions}:
         pairs = zip(questions, replies, strict=True)
-        look.note_silence(family, [reply for each, reply in pairs if each.rdtype is family])
+        of_it = [reply for each, reply in pairs if each.rdtype is family]
+        look.note(family, silent=all(isinstance(reply, LookupTimeout) for reply in of_it))
     failed: dict[str, LookupFailed] = {}
     error: LookupFailed | None = None
     for question, reply in zip(questions, replies, strict=True):

@@ -245,11 +245,11 @@ class Look(NamedTuple):
         for rdtype, reply in replies.items():
             if isinstance(reply, Answer) and reply.records is not None:
                 self.memory.answers[rdtype] = reply
-            self.note_silence(rdtype, [reply])
+            self.note(rdtype, silent=isinstance(reply, LookupTimeout))
 
-    def note_silence(self, rdtype: Type, replies: Iterable[Reply]) -> None:
-        """Keeps whether all of these had no reply."""
-        if all(isinstance(reply, LookupTimeout) for reply in replies):
+    def note(self, rdtype: Type, *, silent: bool) -> None:
+        """Keeps whether such questions had no reply."""
+        if silent:
             self.memory.silent.add(rdtype)
         else:
             self.memory.silent.discard(rdtype)
