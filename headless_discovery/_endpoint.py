@@ -291,9 +291,9 @@ class ThisPod:
         return ", ".join(address for address, _ in self.addresses) or "none found"
 
 
-@attrs.frozen
+@attrs.define
 class Found:
-    """The complete set of published pods."""
+    """The complete set of published pods. Nothing of it changes; not frozen, it is made sooner."""
 
     endpoints: tuple[Endpoint, ...]
     """Sorted by identity; never empty."""

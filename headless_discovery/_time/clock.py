@@ -36,9 +36,10 @@ class Lock:
                 self._lock = threading.RLock()  # the former was left locked
 
     def __exit__(self, *_error: object) -> None:
-        # Not the one that was acquired, if it was held for so long that another took its place.
-        with contextlib.suppress(RuntimeError):
+        try:
             self._lock.release()
+        except RuntimeError:  # another took its place, since it was held for so long
+            return
 
 
 class ThreadWaiters:
