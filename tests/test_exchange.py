@@ -142,7 +142,8 @@ def _event(send: Send, does: Does) -> tuple[float, Event] | None:
     if does is None:
         return None
     if isinstance(does, str):
-        return 0.0, (send, None)
+        send.left = True
+        return None
     if isinstance(does, OSError):
         return 0.0, (send, does)
     if isinstance(does, Later):

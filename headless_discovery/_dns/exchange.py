@@ -155,7 +155,6 @@ class _Try(Send):
     """The failure of another transport, after which this one is tried."""
     completes: bool
     """Whether it is to complete a truncated answer."""
-    sent: bool = False
     over: bool = False
     """Its timeout, or its reply; a late one is used as long as the socket is open."""
 
@@ -248,9 +247,7 @@ class _Exchange:
             one = self._open.get(sent)
             if one is None:
                 continue
-            if came is None:
-                one.sent = True
-            elif isinstance(came, OSError):
+            if isinstance(came, OSError):
                 self._close(one)
                 self._failed(one, NoReply.because_of(came))
             elif is_reply(one.wire, came):  # others are dropped
@@ -421,7 +418,7 @@ class _Exchange:
         talk, known, server = one.talk, one.known, one.known.server
         talk.note(server, why)
         # EDNS can be the cause of silence only if the server received the query.
-        perhaps_edns = (one.sent or not one.tcp) if why.timed_out else why.rcode in _PERHAPS_NO_EDNS
+        perhaps_edns = (one.left or not one.tcp) if why.timed_out else why.rcode in _PERHAPS_NO_EDNS
         if perhaps_edns and one.edns is not None and not talk.asked_without_edns(one):
             self._send(talk, known, None, tcp=one.tcp, instead=why, completes=one.completes)
         elif one.completes:

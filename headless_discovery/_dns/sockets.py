@@ -86,7 +86,6 @@ class Sockets:
     def __init__(self, poller: Callable[[], Poller]) -> None:
         self._open: dict[Send, _Open] = {}
         self._by_descriptor: dict[int, _Open] = {}
-        self._sent: list[Event] = []
         self._new_poller = poller
         self.poller: Poller | None = None
         """Made for the first message: that may fail as a socket may."""
@@ -121,8 +120,6 @@ class Sockets:
             event = self._receive(self._by_descriptor[descriptor])
             if event is not None:
                 events.append(event)
-        if self._sent and (events or not ready):
-            events[:0], self._sent = self._sent, []
         return events
 
     def _send(self, send: Send) -> None:
@@ -155,10 +152,9 @@ class Sockets:
         try:
             if one.unsent:
                 one.unsent = one.unsent[opened.send(one.unsent) :]
-                if one.unsent or self.poller is None:
-                    return None
-                self.poller.modify(opened.fileno(), _READABLE)
-                self._sent.append((one.send, None))  # reported with the next event or timeout
+                if not one.unsent and self.poller is not None:
+                    self.poller.modify(opened.fileno(), _READABLE)
+                    one.send.left = True
                 return None
             came = opened.recv(65535) if one.stream is None else one.stream.message(opened)
         except BlockingIOError:

@@ -60,11 +60,12 @@ class Send:
     wire: bytes
     server: Server
     tcp: bool
+    left: bool = attrs.field(default=False, init=False)
+    """Over TCP, whether all of it has been sent; noted by the driver."""
 
 
-Event = tuple[Send, bytes | OSError | None]
-"""What was sent, and what became of its socket: a message came; it failed, and is closed; or
-(``None``) all of the message has been sent over TCP."""
+Event = tuple[Send, bytes | OSError]
+"""What was sent, and what became of its socket: a message came; or it failed, and is closed."""
 
 
 class Step(NamedTuple):
