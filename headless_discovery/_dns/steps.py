@@ -68,7 +68,8 @@ Event = tuple[Send, bytes | OSError]
 """What was sent, and what became of its socket: a message came; or it failed, and is closed."""
 
 
-class Step(NamedTuple):
+@attrs.define
+class Step:
     """What the driver of a lookup is to do next."""
 
     until: float = -math.inf

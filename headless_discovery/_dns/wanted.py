@@ -227,7 +227,8 @@ class Memory:
         return self.origins.get(endpoint.address, Origin.DASHED)
 
 
-class Look(NamedTuple):
+@attrs.define
+class Look:
     """One lookup: what it starts from."""
 
     wanted: Wanted
