@@ -20,7 +20,8 @@ from tests.cluster.api import API, Manifest
 from tests.cluster.control_plane import NODE, ControlPlane, NameServers
 
 SLICES = Path(__file__).parents[2] / "examples" / "endpoint-slices.yaml"
-_SETTLE = 20.0
+_SETTLE = 60.0
+"""Seconds after which a change is seen, on the slowest machine."""
 _addresses = itertools.count(1)
 
 
@@ -141,7 +142,9 @@ class Namespace:
 
     def peers(self, service: str, **arguments: Any) -> Peers:
         """The library on this namespace, asking the real CoreDNS."""
-        arguments.setdefault("resolver", Resolver([self.nameserver]))
+        # No question is given up, or asked twice, because the machine is slow.
+        patient = Resolver([self.nameserver], timeout=10, lifetime=30)
+        arguments.setdefault("resolver", patient)
         return peers(service, namespace=self.name, **arguments)
 
 

