@@ -111,16 +111,17 @@ class ReplyBody:
         try:
             self._stream.close()
         finally:
-            self._end()
+            self.end()
 
     async def aclose(self) -> None:
         """Called by the library."""
         try:
             await self._stream.aclose()
         finally:
-            self._end()
+            self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """The pod is not in use any more."""
         self._open = False
         self._in_use.end(self._error)
         self._borrowed.back()
@@ -183,6 +184,15 @@ class _Sender:
         """The transport of one pod."""
         return self._plain(verify=self._trusted(), limits=self._library.limits)
 
+    def _replied(self, response: Any, in_use: InUse, borrowed: Any) -> Any:
+        """The reply; the pod is in use until its body is closed or dropped."""
+        body = self._library.reply(response, in_use, borrowed, self._dropped)
+        if response.is_closed:  # all of it has come, from a cache or a mock: it is not closed again
+            body.end()
+        else:
+            response.stream = body
+        return response
+
 
 class SyncSender(_Sender):
     """Sends for threads."""
@@ -239,8 +249,7 @@ class SyncSender(_Sender):
             in_use.end(error)
             borrowed.back()
             raise
-        response.stream = self._library.reply(response, in_use, borrowed, self._dropped)
-        return response
+        return self._replied(response, in_use, borrowed)
 
     def _close_dropped(self) -> None:
         for dropped in _each(self._dropped):
@@ -310,8 +319,7 @@ class AsyncSender(_Sender):
             in_use.end(error)
             borrowed.back()
             raise
-        response.stream = self._library.reply(response, in_use, borrowed, self._dropped)
-        return response
+        return self._replied(response, in_use, borrowed)
 
     async def _close_dropped(self) -> None:
         for dropped in _each(self._dropped):

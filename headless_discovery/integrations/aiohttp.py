@@ -128,7 +128,7 @@ class PeersMiddleware:
                     raise
                 response = await handler(request)
         except BaseException as error:
-            in_use.end(error)
+            in_use.end(_timed_out(error) if _is_out_of_time(request) else error)
             raise
         finally:
             request.url = url
@@ -138,6 +138,8 @@ class PeersMiddleware:
             error = response.content.exception()
             if type(error) is aiohttp.ClientConnectionError:
                 error = None  # aiohttp's own, for a body that the caller did not read
+            if _is_out_of_time(request) and not response.content.is_eof():
+                error = _timed_out(error)
             in_use.end(error or error_of(response.status))
 
         if response.connection is None:  # all of it has come
@@ -145,6 +147,21 @@ class PeersMiddleware:
         else:
             response.connection.add_callback(end)
         return response
+
+
+def _is_out_of_time(request: ClientRequest) -> bool:
+    """Whether the time-out ``total`` is over, for which aiohttp cancels the request.
+
+    There is no public way to it, and no difference to a cancellation by the caller.
+    """
+    return getattr(getattr(request, "_timer", None), "_cancelled", False) is True
+
+
+def _timed_out(error: BaseException | None) -> TimeoutError:
+    """What aiohttp raises after that."""
+    timed_out = TimeoutError()
+    timed_out.__cause__ = error  # it tells whether a full pool of aiohttp's own was waited for
+    return timed_out
 
 
 def _is_whole(request: ClientRequest) -> bool:

@@ -15,6 +15,7 @@ from aiohttp import web as web_server
 from headless_discovery import LookupFailed, aio
 from headless_discovery.integrations.aiohttp import NoPeerError, PeersMiddleware
 from headless_discovery.testing import FakeCluster
+from tests import faults
 
 from .servers import Pod, Pods, requests_of, serving, sha_of
 
@@ -391,6 +392,39 @@ def test_a_request_that_is_cancelled_or_times_out_leaves_nothing_in_flight() -> 
         async with session.get("http://web/") as reply:
             assert reply.status == 200
         assert pods.arrived("late") == 1
+
+    with serving(1) as pods:
+        run(pods, client)
+
+
+SOON_OVER = aiohttp.ClientTimeout(total=0.1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_pod_that_accepts_no_connection_until_all_time_is_over_failed(method: str) -> None:
+    async def main(port: int) -> None:
+        web = aio.Peers.static([f"127.0.0.1:{port}"])
+        async with aiohttp.ClientSession(
+            middlewares=[PeersMiddleware(web)], timeout=SOON_OVER
+        ) as session:
+            with pytest.raises(TimeoutError):
+                await session.request(method, "http://web/")
+        assert web.stats.failures == 1
+        assert not web.in_flight
+
+    with faults.full() as place:
+        asyncio.run(main(place.port))
+
+
+@pytest.mark.parametrize("fault", ["late", "slow-body"])
+def test_a_pod_whose_reply_is_not_there_when_all_time_is_over_failed(fault: str) -> None:
+    async def client(session: aiohttp.ClientSession, web: aio.Peers) -> None:
+        pods.pods[0].fault = fault
+        with pytest.raises(TimeoutError):
+            async with session.post("http://web/", timeout=SOON_OVER) as reply:
+                await reply.read()
+        assert web.stats.failures == 1
+        assert not web.in_flight
 
     with serving(1) as pods:
         run(pods, client)

@@ -221,6 +221,24 @@ def test_a_transport_that_cannot_be_made_leaves_nothing_in_flight(kind: str) -> 
 
 
 @every_kind
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_reply_that_has_come_whole_is_in_flight_no_more(kind: str, status: int) -> None:
+    """A mock or a cache gives it, and nobody closes it."""
+
+    def answer(_request: Any) -> Any:
+        return caller.library.Response(status, text="whole")
+
+    def make() -> Any:
+        return caller.library.MockTransport(answer)
+
+    with serving(1) as pods, Caller(kind, pods, make=make) as caller:
+        reply = caller.get()
+        assert (reply.status_code, reply.text) == (status, "whole")
+        assert not caller.peers.in_flight
+        assert caller.peers.stats.failures == (status == 503)
+
+
+@every_kind
 def test_a_pod_that_answers_503_is_ejected(kind: str) -> None:
     with serving(3) as pods, Caller(kind, pods) as caller:
         pods.pods[0].status = 503
