@@ -201,35 +201,44 @@ async def five_nodes() -> AsyncIterator[Local]:
                     await local.end()
 
 
+@contextlib.asynccontextmanager
+async def writing(local: Local) -> AsyncIterator[None]:
+    """A client writes all the time; it has stopped at the end, also if we are interrupted."""
+    client = asyncio.create_task(local.write(pause=0.05))
+    try:
+        yield
+    finally:
+        client.cancel()
+        await asyncio.wait([client])
+
+
 async def faults(local: Local) -> bool:
     """The story; tells whether all went well."""
     print(matrix(await local.until("five nodes are ready, and all know all", local.complete)))
-    client = asyncio.create_task(local.write(pause=0.05))
-    await asyncio.sleep(2)
-    local.tell(f"a client writes: {len(local.acknowledged)} writes are acknowledged so far")
+    async with writing(local):
+        await asyncio.sleep(2)
+        local.tell(f"a client writes: {len(local.acknowledged)} writes are acknowledged so far")
 
-    await local.kill("gossip-2")
-    local.tell("gossip-2 was killed, and its disk is lost")
-    await local.start("gossip-5")
-    local.tell("gossip-5 was added")
-    await local.until("the other nodes list gossip-5, and not gossip-2", local.complete)
+        await local.kill("gossip-2")
+        local.tell("gossip-2 was killed, and its disk is lost")
+        await local.start("gossip-5")
+        local.tell("gossip-5 was added")
+        await local.until("the other nodes list gossip-5, and not gossip-2", local.complete)
 
-    local.cluster.fail("timeout")
-    before, since = len(local.acknowledged), time.monotonic()
-    local.tell("DNS fails")
-    await local.until(
-        "all notice: their answers are stale",
-        lambda views: all(view.state == "stale" for view in views),
-    )
-    await asyncio.sleep(max(0, CUT - (time.monotonic() - since)))
-    held_on = local.complete(await local.views())
-    during = len(local.acknowledged) - before
-    local.tell(f"without DNS {during} writes were acknowledged; all know all: {held_on}")
-    local.cluster.heal()
-    local.tell("DNS is back")
+        local.cluster.fail("timeout")
+        before, since = len(local.acknowledged), time.monotonic()
+        local.tell("DNS fails")
+        await local.until(
+            "all notice: their answers are stale",
+            lambda views: all(view.state == "stale" for view in views),
+        )
+        await asyncio.sleep(max(0, CUT - (time.monotonic() - since)))
+        held_on = local.complete(await local.views())
+        during = len(local.acknowledged) - before
+        local.tell(f"without DNS {during} writes were acknowledged; all know all: {held_on}")
+        local.cluster.heal()
+        local.tell("DNS is back")
 
-    client.cancel()
-    await asyncio.wait([client])
     views = await local.until(
         "the client has stopped, and all agree",
         lambda views: len({view.fingerprint for view in views}) == 1,
