@@ -24,6 +24,7 @@ from headless_discovery import (
     ConfigurationError,
     DiscoveryError,
     LookupFailed,
+    LookupTimeout,
     NoEndpoints,
     NoSuchPort,
     NotHeadless,
@@ -625,6 +626,17 @@ def quiet_api(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator
     with monkeypatch.context() as patched:
         patched.setattr(kind, "background", background)
         yield
+
+
+def test_a_server_that_is_waited_for_still_is_named(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peers = cluster.peers("web", port="http", source="api")
+    with quiet_api(cluster, monkeypatch):
+        for call in (peers.endpoints, peers.refresh, peers.pick):
+            with pytest.raises(LookupTimeout, match=r"asked http.* and no answer came yet"):
+                call()
+    peers.close()
 
 
 def test_a_caller_in_haste_leaves_in_time_and_auto_stays_undecided(

@@ -838,6 +838,9 @@ def test_what_an_error_says_is_shown_on_one_line_and_not_too_long() -> None:
     assert "\x1b" not in str(driven.error)
     assert len(str(driven.error)) < 300
     driven.pause()
+    driven.refuse(500, status(500, "X", "one\n\ttwo " + "long-" * 30 + " word"))
+    assert str(driven.error).endswith("said 500: one two " + "long-" * 30)
+    driven.pause()
     driven.ask()
     driven.answer(500)
     driven.send(b"x" * 100_000)

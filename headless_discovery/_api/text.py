@@ -22,6 +22,8 @@ _LONGEST_PAUSE = 300.0
 """Seconds."""
 _MOST_WORDS = 14
 """Of what the server says of an error: an error of ours has 25 in all."""
+_LONGEST = 160
+"""Characters of it."""
 
 
 class TooManyValuesError(ValueError):
@@ -80,8 +82,9 @@ def pause_of(headers: Mapping[str, str]) -> float | None:
 def message_of(status: Any) -> str:
     """What a Status says, for people: on one line, and not too long."""
     said = status.get("message") if isinstance(status, dict) else None
-    words = "".join(filter(str.isprintable, str(said or ""))).split()
-    return " ".join(words[:_MOST_WORDS])[:160]
+    words = "".join(each if each.isprintable() else " " for each in str(said or "")).split()
+    text = " ".join(words[:_MOST_WORDS])
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rpartition(" ")[0] or text[:_LONGEST]
 
 
 def is_lower(version: str, than: str | None) -> bool:

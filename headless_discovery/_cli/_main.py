@@ -18,7 +18,18 @@ from .._dns.resolver import NAMESERVER_VARIABLE
 from .._dns.wanted import FAMILIES, RECORDS
 from . import _options
 from ._messages import note
-from ._options import FOUND, INTERRUPTED, USAGE, Arguments, count, duration, network, port, ttl
+from ._options import (
+    FOUND,
+    INTERRUPTED,
+    LIFETIME,
+    USAGE,
+    Arguments,
+    count,
+    duration,
+    network,
+    port,
+    ttl,
+)
 
 _Group = argparse._ActionsContainer
 
@@ -328,7 +339,7 @@ def _add_service(command: argparse.ArgumentParser, json: str = "print one JSON o
         metavar="ADDRESS[:PORT]",
         help=f"may be repeated; default: ${NAMESERVER_VARIABLE}, or resolv.conf's",
     )
-    _time(servers, "--lifetime", 5.0, "for one lookup, such as 500ms; default: 5s")
+    _time(servers, "--lifetime", LIFETIME, "for one lookup, such as 500ms; default: 5s")
     _flag(command, "--json", json)
 
 

@@ -15,6 +15,8 @@ from .._peers import Peers, peers
 from .._store.arguments import PeersArguments
 from .._time.clock import Clock
 
+LIFETIME = 5.0
+"""Seconds of one lookup by default."""
 FOUND, NONE, USAGE, FAILED, NOT_HEADLESS, NO_SUCH_PORT = range(6)
 """The exit codes."""
 INTERRUPTED = 130
@@ -47,9 +49,13 @@ class Arguments(argparse.Namespace):
             return "--protocol belongs to the name of a port: give --port NAME, or leave it out"
         if given("records") == "address" and isinstance(given("port"), str):
             return "--records address cannot look up the name of a port: give --port NUMBER"
-        about_dns = given("nameserver") or given("records") == "address"
+        waits = given("lifetime") not in (None, LIFETIME)
+        about_dns = given("nameserver") or given("records") == "address" or waits
         if given("source") == "api" and about_dns and "connect" not in vars(self):  # the doctor's
-            return "--nameserver and --records are about DNS: leave them out with --source api"
+            return (
+                "--nameserver, --records and --lifetime are about DNS: leave them out with "
+                "--source api"
+            )
         if given("zone") and given("source") == "dns":
             return "--zone needs --source api or auto: by DNS the zone of a pod is not known"
         timeout, stable_for = given("timeout"), given("stable_for") or 0

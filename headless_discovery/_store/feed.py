@@ -62,6 +62,18 @@ class FedStore(Store):
         self.raise_if_unknown()
         return self.snapshot
 
+    def raise_if_unknown(self) -> None:
+        """As ever; a server that is waited for still is named."""
+        if self.pushes and self._watch and not self.known and not self.view.membership.error:
+            server = self._watch.server
+            raise LookupTimeout(
+                f"asked {server} for the EndpointSlices of {self}, and no answer came yet",
+                name=str(self),
+                nameserver=server,
+                hint="Check the server's address, and NetworkPolicy.",
+            )
+        super().raise_if_unknown()
+
     def _pauses(self) -> bool:
         """Whether nothing is to be expected just now: the last try failed."""
         return self._watch is not None and self._watch.pauses(self.now())

@@ -44,6 +44,7 @@ def said(*words: str, **given: Any) -> str:
         ("wait web --at-least 0 --stable-for 1s", "--at-least 0 waits for no pod"),
         ("resolve web --source api --nameserver 127.0.0.1", "are about DNS: leave them out"),
         ("watch web --source api --records address", "are about DNS: leave them out"),
+        ("wait web --source api --lifetime 1s", "are about DNS: leave them out"),
         ("wait web --zone a", "--zone needs --source api or auto"),
         ("serve x.yaml --ttl 4000", "'4000' is not a number of seconds from 0 to 3600"),
         ("serve x.yaml --ttl x", "'x' is not a number of seconds from 0 to 3600"),
