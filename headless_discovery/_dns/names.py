@@ -63,8 +63,8 @@ class ServiceName:
 
         A final dot and capital letters do not matter. What the name leaves out comes from the
         arguments, else from the surroundings (by default those of this process); the domain is
-        ``cluster.local`` if nothing else is given. Raises `ConfigurationError` for a name that is
-        not one, a namespace that is not given, and a part that is given twice, differently.
+        ``cluster.local`` if nothing else is given. Raises `ConfigurationError` for an invalid name,
+        a missing namespace, and a part that is given twice with different values.
         """
         if not isinstance(text, str):
             raise ConfigurationError(f"service must be text such as 'web' or 'web.shop': {text!r}")
