@@ -1,15 +1,15 @@
-"""The values: Endpoint, Snapshot, Change, State, Stats, and the outcomes of a lookup, all frozen.
+"""The values: Endpoint, Snapshot, Change, State, Stats, and the outcomes of a lookup.
 
-Nothing here knows DNS messages, time or sockets.
+None of them ever changes. Nothing here knows DNS messages, time or sockets.
 """
 
-import collections
 import enum
 import ipaddress
-import itertools
 import operator
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat, starmap
 from typing import Literal
 
 import attrs
@@ -134,15 +134,14 @@ def endpoints_of(
     """Endpoints of values that are known to be right: thousands at once, in a quarter of the time.
 
     No step of it is Python: the slots are filled as ``__init__`` does it, one after the other.
-    `itertools.starmap` hands the tuples of `zip` over as they are, where `map` makes new ones.
+    `starmap` hands the tuples of `zip` over as they are, where `map` makes new ones.
     """
-    blank = itertools.repeat((Endpoint,), len(names))
-    endpoints = list(itertools.starmap(object.__new__, blank))
-    unknown = itertools.repeat(None)  # to DNS: zone, node and pod
+    endpoints = list(starmap(object.__new__, repeat((Endpoint,), len(names))))
+    unknown = repeat(None)  # to DNS: zone, node and pod
     columns = (names, addresses, ports, asked_for, unknown, unknown, unknown)
     for fill, values in zip(_SLOTS, columns, strict=True):
         pairs = zip(endpoints, values, strict=False)  # values may go on, with the next ones
-        collections.deque(itertools.starmap(fill, pairs), maxlen=0)
+        deque(starmap(fill, pairs), maxlen=0)
     return endpoints
 
 
@@ -293,7 +292,7 @@ class ThisPod:
 
 @attrs.define
 class Found:
-    """The complete set of published pods. Nothing of it changes; not frozen, it is made sooner."""
+    """The complete set of published pods. It is not frozen, since each lookup makes one: sooner."""
 
     endpoints: tuple[Endpoint, ...]
     """Sorted by identity; never empty."""

@@ -123,15 +123,15 @@ def _from_addresses(
     if list(map(id, basis)) == list(map(id, memory.made.basis)) and not doubtful:
         return Found(memory.made.endpoints, ttl, error=error, stale=stale)
     listed = {rdtype: memory.addresses.get(rdtype, ()) for rdtype in wanted.types}
-    everything = itertools.chain.from_iterable(listed.values())
-    if left_out := impossible("\n".join(["", *everything, ""])):
+    published = tuple(itertools.chain.from_iterable(listed.values()))
+    if left_out := impossible("\n".join(["", *published, ""])):
         listed = {
             rdtype: tuple(address for address in each if address not in left_out)
             for rdtype, each in listed.items()
         }
-    published = tuple(itertools.chain.from_iterable(listed.values()))
-    if not published:
-        return Unknown(meaning.impossible_addresses(wanted, left_out))
+        published = tuple(itertools.chain.from_iterable(listed.values()))
+        if not published:
+            return Unknown(meaning.impossible_addresses(wanted, left_out))
     memory.remember_size(len(published))
     if len(published) > AT_ONCE:
         yield []

@@ -252,8 +252,8 @@ class _Exchange:
                 self._failed(one, NoReply.because_of(came))
             elif is_reply(one.wire, came):  # others are dropped
                 self._close(one)
-                one.known.heard, one.known.silent = self._time, _NEVER
-                question = one.talk.question
+                known, question = one.known, one.talk.question
+                known.heard, known.silent = self._time, _NEVER
                 if question.tcp and not one.tcp and is_truncated(came):
                     self._complete(one, came)
                 else:

@@ -39,8 +39,8 @@ def run(steps: Steps[_T], clock: Clock, stop: Callable[[], bool], until: float =
             events = sockets.do(step)
             if step.work is not None:
                 step.work()
-            now = clock.now()
-            while not events and (left := min(step.until, until) - now) > 0:
+            end, now = min(step.until, until), clock.now()
+            while not events and (left := end - now) > 0:
                 events = sockets.wait(min(left, _STOP_CHECK))
                 if not events:
                     before, now = now, clock.now()

@@ -17,9 +17,9 @@ from .message import Answer, Server, Type
 _T = TypeVar("_T")
 
 
-@attrs.frozen
+@attrs.define(unsafe_hash=True)
 class Question:
-    """A name (lower case, no final dot) and a record type."""
+    """A name (lower case, no final dot) and a record type; it never changes."""
 
     name: str
     rdtype: Type
