@@ -88,13 +88,15 @@ class ReplyBody:
         self._in_use = in_use
         self._borrowed = borrowed
         self._dropped = dropped
-        self._error: Exception | None = error_of(response.status_code)
+        self._error: BaseException | None = error_of(response.status_code)
         self._open = True
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             yield from self._stream
-        except Exception as error:
+        except GeneratorExit:  # the caller reads no more of it
+            raise
+        except BaseException as error:
             self._error = error
             raise
 
@@ -102,7 +104,9 @@ class ReplyBody:
         try:
             async for part in self._stream:
                 yield part
-        except Exception as error:
+        except GeneratorExit:
+            raise
+        except BaseException as error:
             self._error = error
             raise
 
@@ -222,9 +226,9 @@ class SyncSender(_Sender):
 
     def _send(self, sent: SentRequest, endpoint: Endpoint, in_use: InUse) -> Any:
         """To this pod; once more if the server had closed an idle connection."""
-        if self._dropped:
-            self._close_dropped()
         try:
+            if self._dropped:
+                self._close_dropped()
             borrowed = self._transports._borrow(endpoint)
         except BaseException as error:
             in_use.end(error)
@@ -292,9 +296,9 @@ class AsyncSender(_Sender):
 
     async def _send(self, sent: SentRequest, endpoint: Endpoint, in_use: InUse) -> Any:
         """To this pod; once more if the server had closed an idle connection."""
-        if self._dropped:
-            await self._close_dropped()
         try:
+            if self._dropped:
+                await self._close_dropped()
             borrowed = await self._transports._borrow(endpoint)
         except BaseException as error:
             in_use.end(error)

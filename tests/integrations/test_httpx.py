@@ -1,11 +1,13 @@
 """The transports for httpx2 and httpx, sync and async, with real servers."""
 
+import asyncio
 import gc
 import importlib
 import io
 import pathlib
 import ssl
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -209,6 +211,27 @@ def test_that_closing_a_dropped_reply_fails_is_logged_and_hurts_no_other_request
 
 
 @every_kind
+def test_an_interrupt_while_a_dropped_reply_is_closed_leaves_nothing_in_flight(kind: str) -> None:
+    library = importlib.import_module(kind.partition("-")[0])
+
+    class Interrupted(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc, name-defined]  # found by name
+        def close(self) -> None:
+            raise asyncio.CancelledError
+
+        async def aclose(self) -> None:
+            raise asyncio.CancelledError
+
+    mock = library.MockTransport(lambda _request: library.Response(200, stream=Interrupted()))
+    with serving(1) as pods, Caller(kind, pods, make=lambda: mock) as caller:
+        caller.open()
+        gc.collect()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            caller.get()
+        assert caught.value.__traceback__ is not None  # which holds what was in use
+        assert not caller.peers.in_flight
+
+
+@every_kind
 def test_a_transport_that_cannot_be_made_leaves_nothing_in_flight(kind: str) -> None:
     def make() -> Any:
         raise ValueError("no certificate")
@@ -236,6 +259,47 @@ def test_a_reply_that_has_come_whole_is_in_flight_no_more(kind: str, status: int
         assert (reply.status_code, reply.text) == (status, "whole")
         assert not caller.peers.in_flight
         assert caller.peers.stats.failures == (status == 503)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        (asyncio.CancelledError, "nothing"),
+        (BaseException, "nothing"),
+        (GeneratorExit, "it is well"),
+    ],
+)
+def test_an_interrupted_reply_says_nothing_of_its_pod_and_one_left_early_that_it_is_well(
+    kind: str, ends: type[BaseException], says: str
+) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"the first part"
+        raise ends
+
+    def make() -> Any:
+        library = caller.library
+
+        class Body(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc,name-defined]  # whichever library it is
+            def __iter__(self) -> Iterator[bytes]:
+                return parts()
+
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                for part in parts():
+                    yield part
+
+        return library.MockTransport(lambda _request: library.Response(200, stream=Body()))
+
+    with serving(2) as pods, Caller(kind, pods, make=make) as caller:
+        caller.run(caller.peers.refresh)
+        failing = caller.peers.snapshot.endpoints[0]
+        for _ in range(2):
+            caller.peers.report(failing, TimeoutError())
+        with pytest.raises(ends):
+            caller.get(host=f"{failing.hostname}.web")
+        assert not caller.peers.in_flight
+        caller.peers.report(failing, TimeoutError())
+        assert list(caller.peers.ejected) == ([failing] if says == "nothing" else [])
 
 
 @every_kind
