@@ -281,6 +281,17 @@ def test_text_bytes_and_numbers_that_read_alike_are_one_key() -> None:
         )
 
 
+@pytest.mark.parametrize("text", ["1" + "0" * 5000, "-9" + "0" * 4998 + "7", "7" * 20_000])
+def test_a_number_of_more_digits_than_python_writes_at_once_is_a_key_too(text: str) -> None:
+    usual = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    number = int(text)
+    sys.set_int_max_str_digits(usual)
+    strategy, endpoints = Sticky(), pods(50)
+    assert strategy.select(endpoints, number) is strategy.select(endpoints, text)
+    assert strategy.ranked(endpoints, number, 50) == strategy.ranked(endpoints, text, 50)
+
+
 @pytest.mark.parametrize("wrong", [True, False, 1.0, (), object()])
 def test_anything_else_is_no_key(wrong: Any) -> None:
     strategy, endpoints = Sticky(), pods(3)

@@ -34,8 +34,18 @@ def encoded(key: Key) -> bytes:
     if isinstance(key, bytes):
         return key
     if isinstance(key, int) and not isinstance(key, bool):
-        return b"%d" % key
+        return _decimal(key)
     raise TypeError(f"a key is a str, bytes or an int, not {type(key).__name__}: {key!r:.80}")
+
+
+def _decimal(number: int) -> bytes:
+    """Its digits; by halves if there are more than Python writes at once, usually 4,300."""
+    try:
+        return b"%d" % number
+    except ValueError:
+        half = number.bit_length() * 3 // 20
+        head, rest = divmod(abs(number), 10**half)
+        return b"-"[: number < 0] + _decimal(head) + _decimal(rest).rjust(half, b"0")
 
 
 def _hash(data: bytes) -> int:
