@@ -337,13 +337,13 @@ def test_a_rotated_token_is_read_again(shell: str, tmp_path: Path) -> None:
         assert web.peers.stats.unknown == 0
 
 
-@pytest.mark.parametrize("content", [None, "", "two\nlines", "ümlaut"])
+@pytest.mark.parametrize("content", [None, "", "two\nlines", "ümlaut", "\udcff\udc00"])
 def test_a_token_that_cannot_be_read_is_a_failure_that_does_not_tell_it(
     content: str | None, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
     if content is not None:
-        token.write_text(content)
+        token.write_bytes(content.encode(errors="surrogatepass"))
     with ApiServer(ONE) as api, followed("threads", api, token_file=token) as web:
         error = web.fails("token")
         assert not content or content not in str(error)

@@ -105,7 +105,7 @@ class EndpointSlices:
         if path is None and self.server.startswith("https:"):
             path = _ACCOUNT / "token" if (_ACCOUNT / "token").exists() else None
         if path is not None:
-            token = path.read_text(encoding="utf-8").strip()
+            token = path.read_text(encoding="utf-8", errors="replace").strip()
             if _TOKEN.fullmatch(token) is None:
                 raise OSError(f"{path} holds no token")
             headers["Authorization"] = f"Bearer {token}"

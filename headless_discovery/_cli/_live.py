@@ -1,6 +1,7 @@
 """The live view, with rich."""
 
 import collections
+import shutil
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -27,6 +28,8 @@ _NARROW = 72
 def draw(moments: Iterable[Moment], out: TextIO, last: Callable[[], str]) -> None:
     """Draws until there are no further moments; what is said last stays on the terminal."""
     console = Console(file=out)
+    if not console.width:  # $COLUMNS is 0, as some programs that run others have it
+        console.width = shutil.get_terminal_size().columns
     changes: collections.deque[Text] = collections.deque(maxlen=_CHANGES)  # the newest first
     state: State | None = None
     with Live(console=console, screen=True, auto_refresh=False) as live:

@@ -22,6 +22,8 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIXES = len(_LETTERS) ** 5
 _NODE = "node-1"
 """Where Pods run while no Node was given."""
+_ENDS = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
+"""Conditions of a Job at which its Pods end."""
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
 
@@ -209,7 +211,7 @@ def _index(number: int, over: list[tuple[int, int]]) -> int:
 def _job(spec: Manifest, status: Manifest, over: list[tuple[int, int]]) -> int:
     """How many of its Pods run at once, by now."""
     ended = any(
-        condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+        condition["type"] in _ENDS and condition["status"] == "True"
         for condition in status.get("conditions") or ()
     )
     if ended or spec.get("suspend") is True:

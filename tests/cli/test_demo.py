@@ -83,6 +83,15 @@ def test_a_terminal_sees_it_live_second_by_second(monkeypatch: pytest.MonkeyPatc
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", ["0", "1", "20"])
+def test_no_width_of_a_terminal_ends_it(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done, _ = on_a_terminal(monkeypatch, "xterm")
+    assert done.code == 0
+    assert ("Rolling" in done.out) == (columns != "1")
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_dumb_terminal_gets_text(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
     done, clock = on_a_terminal(monkeypatch, term)

@@ -171,11 +171,12 @@ def test_an_indexed_job_has_host_names_by_index(
     assert all(re.fullmatch(r"db-\d-[a-z0-9]{5}", each) for each in pod_names(cluster))
 
 
-def test_a_job_has_dashed_names_until_it_is_over(cluster: FakeCluster) -> None:
+@pytest.mark.parametrize("condition", ["Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"])
+def test_a_job_has_dashed_names_until_it_is_over(cluster: FakeCluster, condition: str) -> None:
     job = workload("Job", {"subdomain": "web"}, parallelism=2, completions=5)
     cluster.apply([service(selector={"job-name": "db"}), job])
     assert sorted(found(cluster)) == ["10-244-0-2", "10-244-0-3"]
-    over = {"conditions": [{"type": "Complete", "status": "True"}]}
+    over = {"conditions": [{"type": condition, "status": "True"}]}
     cluster.apply({**job, "status": over})
     assert found(cluster) == {}
 
