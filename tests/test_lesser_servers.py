@@ -174,6 +174,22 @@ def test_no_such_port_takes_an_answer_for_the_port_itself(no: Answer) -> None:
     assert refused.outcome == Unknown(REFUSED)
 
 
+@pytest.mark.parametrize("no", [NODATA, NXDOMAIN, Answer("NOERROR"), BARE_NO])
+@pytest.mark.parametrize("before", [SILENT, cut(pods(8080, web_0="10.0.0.1"))])
+def test_nor_has_a_named_port_no_number_where_addresses_are_asked_for_beside_srv(
+    before: Reply, no: Answer
+) -> None:
+    zone = {**PODS, "_http._tcp.web A": PODS["web A"], "_http._tcp.web AAAA": NODATA}
+    memory = Memory()
+    look({**zone, HTTP: before}, memory, port="http")
+    lacks_it = {**zone, "web SRV": NODATA, HTTP: no, f"{HTTP} (UDP alone)": no}
+    looked = look(lacks_it, memory, port="http", now=10)
+    assert looked.batches[0][:2] == ["_http._tcp.web A", "_http._tcp.web AAAA"]
+    assert isinstance(looked.error, NoSuchPort)
+    without_srv = {**lacks_it, "web SRV": BARE_NO}
+    assert 'records="address"' in look(without_srv, memory, port="http", now=20).advice
+
+
 # Pods that come between two questions of one lookup.
 
 NOT_YET: Zone = {**PODS, "web SRV": attrs.evolve(BARE_NO, soa=".")}

@@ -70,6 +70,8 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
         meaning.check_whole(questions, families.values())
         if not any(isinstance(reply, Answer) and reply.addresses for reply in families.values()):
             return (yield from _nobody(look, families, said))
+    if isinstance(wanted.port, str) and isinstance(said, Answer) and said.negative:
+        return (yield from diagnose(look, said))
     if said is not None and meaning.is_no_such_name(said):
         said = yield from _srv_again(look)
         if isinstance(said, Answer) and said.services and not said.truncated:
