@@ -570,6 +570,10 @@ def test_those_that_others_wrote_say_nothing_of_it() -> None:
         slice_of("a", endpoint("10.0.0.1"), ports=[{"name": "http", "port": 1 << 20}]),
         slice_of("a", endpoint("10.0.0.1"), ports=[{"name": 5, "port": 80}]),
         slice_of("a", {"addresses": [5]}),
+        slice_of("a", endpoint("10.0.0.1") | {"zone": ["a"]}),
+        slice_of("a", endpoint("10.0.0.1") | {"nodeName": 5}),
+        slice_of("a", endpoint("10.0.0.1") | {"targetRef": {"name": {"a": "b"}}}),
+        slice_of("a", endpoint("10.0.0.1") | {"targetRef": {"uid": ["a"]}}),
         slice_of("a", endpoint("10.0.0.1", hostname="a.b")),
         slice_of("a", endpoint("10.0.0.1", hostname="a\nb")),
         slice_of("a", endpoint("10.0.0.1")) | {"endpoints": 5},
@@ -579,6 +583,13 @@ def test_those_that_others_wrote_say_nothing_of_it() -> None:
 def test_nonsense_is_refused_whole(nonsense: object) -> None:
     with pytest.raises(MalformedSliceError):
         all_of(Set().query.read(nonsense))
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], {}])
+def test_where_a_pod_runs_is_text_or_not_known(nothing: object) -> None:
+    told = {"zone": nothing, "nodeName": nothing, "targetRef": {"name": nothing, "uid": nothing}}
+    [found] = Set(slice_of("a", endpoint("10.0.0.1") | told)).found()
+    assert (found.zone, found.node) == (None, None)
 
 
 # A result that is given up halfway.

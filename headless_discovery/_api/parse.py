@@ -138,7 +138,8 @@ class SliceQuery:
         conditions = endpoint.get("conditions") or {}
         ready = conditions.get("ready") in (True, None)
         target = endpoint.get("targetRef") or {}
-        pod, zone, node = target.get("name"), endpoint.get("zone"), endpoint.get("nodeName")
+        pod, uid = _if_any(target.get("name")), _if_any(target.get("uid"))
+        zone, node = _if_any(endpoint.get("zone")), _if_any(endpoint.get("nodeName"))
         hostname = endpoint.get("hostname") or ""
         if not hostname and self.pod_names and pod and len(pod) < 64:
             hostname = pod
@@ -170,7 +171,7 @@ class SliceQuery:
                 zone and sys.intern(zone),
                 node and sys.intern(node),
                 pod,
-                target.get("uid") or each,
+                uid or each,
             )
 
 
@@ -184,6 +185,10 @@ def _few(found: Sequence[Any] | None, most: int) -> Sequence[Any]:
 def _addresses(endpoint: Any) -> Sequence[str]:
     addresses: Sequence[str] = endpoint.get("addresses") or ()
     return addresses
+
+
+def _if_any(value: object) -> str | None:
+    return _text(value) if value else None
 
 
 def _text(value: object) -> str:

@@ -88,6 +88,8 @@ def _term(given: Manifest) -> Fits:
 def _wanted(given: Manifest) -> tuple[str, Callable[[str | None], bool]]:
     """The key of a label, and what its value is to be."""
     key, operator, values = given["key"], given["operator"], list(given.get("values") or ())
+    if not isinstance(key, str):
+        raise ValueError(f"a node selector's key {key!r} is no text")  # noqa: TRY004 - bad data
     match operator:
         case "In":
             return key, lambda has: has in values

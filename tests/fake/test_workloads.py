@@ -425,6 +425,10 @@ def test_what_dns_does_not_show_is_left_out_and_told(
         ({"kind": "Job", "metadata": {"name": "x"}, "spec": {}}, "Job 'x': it has no template"),
         (workload("DaemonSet", affine(label("a", "Near"))), "operator 'Near' is none of a node"),
         (workload("DaemonSet", affine(label("a", "Gt", "x"))), "DaemonSet 'db': invalid literal"),
+        (
+            workload("DaemonSet", affine({"matchFields": [{"key": [], "operator": "In"}]})),
+            "no text",
+        ),
         (workload("DaemonSet", {"nodeSelector": {"a": True}}), "nodeSelector 'a' is True, which"),
         (workload("DaemonSet", {"tolerations": [5]}), "is not as Kubernetes has them"),
         (node("n", taints=[{"key": "a"}]), "Node 'n': it has no effect"),
