@@ -592,6 +592,27 @@ print(os.read(read, 4096).decode() != picked)
     assert said == "True\n"
 
 
+def test_children_do_not_pick_the_same_in_the_same_order() -> None:
+    said = run("""
+from headless_discovery import LeastLoaded, Random, RoundRobin, Peers
+warnings.simplefilter("ignore", DeprecationWarning)
+listed = [f"10.0.0.{number}" for number in range(1, 9)]
+for strategy in ["round-robin", "random", RoundRobin(), Random(), LeastLoaded()]:
+    shared = Peers.static(listed, strategy=strategy)
+    shared.pick()
+    picked = []
+    for _ in range(6):
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.write(write, "".join(shared.pick().address[-1] for _ in range(8)).encode())
+            os._exit(0)
+        os.wait()
+        picked.append(os.read(read, 8))
+    print(len(set(picked)) > 3, end=" ")
+""")
+    assert said == "True " * 5
+
+
 def test_a_child_picks_though_a_thread_of_its_parent_was_choosing_at_the_fork() -> None:
     said = run("""
 from headless_discovery import RoundRobin

@@ -103,8 +103,9 @@ class RoundRobin:
         return self._rng.choice(left) if key is None else self._keys._further(left, key)
 
     def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
-        """In the child: another thread may have held the lock."""
+        """In the child: another thread may have held the lock, and it starts anywhere again."""
         self._lock = Lock()
+        self._turns = None, iter(()), []
 
     def _following(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
         """Gives the next in turn, without end, as long as the endpoints stay the same."""

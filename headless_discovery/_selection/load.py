@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import os
 import random
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -22,9 +24,26 @@ _LONGEST = 64
 Identity = tuple[str, str]
 
 
+_own_chances: "weakref.WeakSet[random.Random]" = weakref.WeakSet()
+"""The sources of randomness that no caller gave."""
+
+
 def chance(rng: random.Random | None) -> random.Random:
-    """The source of randomness that was given, or one of its own."""
-    return random.Random() if rng is None else check_is_a("rng", rng, random.Random)
+    """The source of randomness that was given, or one of its own, which a fork reseeds."""
+    if rng is not None:
+        return check_is_a("rng", rng, random.Random)
+    own = random.Random()
+    _own_chances.add(own)
+    return own
+
+
+def _after_fork() -> None:  # pragma: no cover - in a child: tests/test_life.py
+    """Parent and child must not continue with the same random numbers."""
+    for own in list(_own_chances):
+        own.seed()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @attrs.define(eq=False)

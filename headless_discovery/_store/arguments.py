@@ -59,13 +59,6 @@ class Selecting:
     policy: Policy
     clock: Clock
     rng: random.Random
-    own_rng: bool
-    """Whether the caller passed the ``rng``, which is then never reseeded."""
-
-    def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
-        """Parent and child must not continue with the same random numbers."""
-        if not self.own_rng:
-            self.rng.seed()
 
 
 @attrs.frozen(kw_only=True)
@@ -186,7 +179,6 @@ def selection_arguments(
         policy=_POLICY if policy is None else check_is_a("policy", policy, Policy),
         clock=Clock() if clock is None else check_is_a("clock", clock, Clock),
         rng=randomness,
-        own_rng=rng is not None,
     )
 
 

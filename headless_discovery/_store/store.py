@@ -280,7 +280,6 @@ class Store:
         self._lock = Lock()
         self.flight = None
         self._memory = None
-        self.selecting.after_fork()
         self.chooser.after_fork()
 
     # Errors.
