@@ -136,14 +136,15 @@ def test_where_srv_failed_addresses_are_asked_for_beside_it_the_next_time(reply:
 
 @pytest.mark.parametrize("reply", [SILENT, SERVFAIL, REFUSED])
 @pytest.mark.parametrize("port", [None, 80])
-def test_so_after_five_minutes_the_set_does_not_depend_on_whether_srv_works_by_now(
+def test_nor_does_the_set_depend_on_srv_where_that_is_tried_again_after_one_or_five_minutes(
     port: int | None, reply: Reply
 ) -> None:
     memory = Memory()
     zone = {**PODS, "web SRV": reply}
     for now in (0, 10):
         look(zone, memory, now=now, port=port)
-    for now in (320, 630):
+    for now in (300, 600) if reply is REFUSED else (70, 130):
+        assert "web SRV" not in look(zone, memory, now=now - 1, port=port).batches[0]
         looked = look(zone, memory, now=now, port=port)
         assert looked.batches[0][:3] == ["web A", "web AAAA", "web SRV"]
         assert len(looked.found) == 2

@@ -104,7 +104,7 @@ class Play:
             families,
             has_ports=rng.choice([True, True, False, None]),
             alike=ways.cuts,
-            stays=address_alone or rng.random() < 0.7,
+            stays=address_alone or ways.cuts or rng.random() < 0.7,
         )
         self.world = World(ways, self.workload, rng)
         self.memory = Memory()

@@ -32,7 +32,7 @@ _NO_SRV = 300
 _FLOOR = 5
 """Seconds: minimum time between two queries for an SRV target, whatever its TTL."""
 _DENIED = 60
-"""Seconds after which a record type that a name lacks is queried again."""
+"""Seconds after which a record type that a name lacks, or SRV that failed, is queried again."""
 
 _ADDRESSES = operator.attrgetter("addresses")
 
@@ -108,8 +108,8 @@ def _without_srv(look: Look, said: Reply, rest: Asking[Came]) -> Asking[Came]:
             if not isinstance(stop.outcome, Unknown) or not meaning.is_refused(stop.outcome.error):
                 raise
         else:
-            holds = _NO_SRV if isinstance(said, LookupFailed) else _DENIED
-            look.memory.no_srv_until = look.now + holds
+            refused = isinstance(said, LookupFailed) and meaning.is_refused(said)
+            look.memory.no_srv_until = look.now + (_NO_SRV if refused else _DENIED)
             return found
     return Unknown(meaning.no_srv(look.wanted, said))
 
