@@ -331,6 +331,18 @@ def test_what_is_packed_is_read_as_it_comes(encoding: str, at_once: int) -> None
     assert driven.addresses == ["10.0.0.1"]
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 1 << 20])
+def test_gzip_members_that_follow_one_another_are_one_text(at_once: int) -> None:
+    driven = Driven()
+    driven.ask()
+    driven.answer(200, {"content-encoding": "gzip"})
+    text = event("ADDED", ONE) + bookmark(5, end=True) + event("ADDED", TWO)
+    packed = b"".join(map(gzip.compress, (text[:99], b"", text[99:-9], text[-9:])))
+    driven.send(*(packed[at : at + at_once] for at in range(0, len(packed), at_once)))
+    driven.go(0.03)
+    assert driven.addresses == ["10.0.0.1", "10.0.0.2"]
+
+
 def test_a_packed_page_or_error_is_read_as_well() -> None:
     driven = Driven(lists={SERVER})
     driven.ask()

@@ -60,9 +60,14 @@ class Unpacked:
         if self._gzip is None:
             yield data
             return
-        while (part := self._gzip.decompress(data, _PART)) or self._gzip.unconsumed_tail:
-            yield part
+        while True:
+            part = self._gzip.decompress(data, _PART)
             data = self._gzip.unconsumed_tail
+            if self._gzip.eof:  # another member may follow (RFC 1952, 2.2)
+                data, self._gzip = self._gzip.unused_data, zlib.decompressobj(wbits=31)
+            if not (part or data):
+                return
+            yield part
 
 
 def pause_of(headers: Mapping[str, str]) -> float | None:
