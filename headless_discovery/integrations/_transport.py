@@ -240,8 +240,8 @@ class SyncSender(_Sender):
             try:
                 response = transport.handle_request(request)
             except self._library.closed:
-                if not any(map(_is_broken, connections)):
-                    raise
+                if self._transports._closed or not any(map(_is_broken, connections)):
+                    raise  # after its end, a transport would open connections that stay open
                 # That says nothing of the pod: the server closed it while it was idle.
                 for each in filter(_is_idle, _connections(transport)):
                     each.close()
@@ -310,8 +310,8 @@ class AsyncSender(_Sender):
             try:
                 response = await transport.handle_async_request(request)
             except self._library.closed:
-                if not any(map(_is_broken, connections)):
-                    raise
+                if self._transports._closed or not any(map(_is_broken, connections)):
+                    raise  # after its end, a transport would open connections that stay open
                 # That says nothing of the pod: the server closed it while it was idle.
                 for each in filter(_is_idle, _connections(transport)):
                     await each.aclose()

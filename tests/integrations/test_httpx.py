@@ -323,6 +323,39 @@ def test_an_idle_connection_that_was_closed_says_nothing_of_the_pod(kind: str) -
 
 
 @every_kind
+def test_a_request_that_the_closing_of_the_client_ends_is_not_sent_again(kind: str) -> None:
+    sent: list[str] = []
+
+    def make() -> Any:
+        library = caller.library
+
+        class Threads(library.HTTPTransport):  # type: ignore[misc,name-defined]  # found by name
+            def handle_request(self, request: Any) -> Any:
+                sent.append(request.url.path)
+                if request.url.path == "/close":
+                    caller.client.close()
+                    raise library.ReadError("closed")
+                return super().handle_request(request)
+
+        class Tasks(library.AsyncHTTPTransport):  # type: ignore[misc,name-defined]  # found by name
+            async def handle_async_request(self, request: Any) -> Any:
+                sent.append(request.url.path)
+                if request.url.path == "/close":
+                    await caller.client.aclose()
+                    raise library.ReadError("closed")
+                return await super().handle_async_request(request)
+
+        return Tasks() if kind.endswith("async") else Threads()
+
+    with serving(1) as pods, Caller(kind, pods, make=make) as caller:
+        caller.get()
+        with pytest.raises(caller.library.ConnectError, match="were closed"):
+            caller.get("/close")
+        assert sent == ["/", "/close"]
+        assert not caller.peers.in_flight
+
+
+@every_kind
 def test_after_a_get_met_a_connection_that_was_closed_it_goes_once_more_over_a_new_one(
     kind: str,
 ) -> None:
