@@ -273,6 +273,15 @@ def test_an_address_is_told_in_canonical_text() -> None:
     assert (peer.hostname, peer.address) == ("fd00--a", "fd00::a")
 
 
+@pytest.mark.parametrize(
+    ("address", "dashed"),
+    [("::1:2", "--1-2"), ("fd00::", "fd00--0"), ("64:ff9b::a00:1", "64-ff9b--a00-1")],
+)
+def test_any_address_has_the_dashed_name_that_dns_gives_it(address: str, dashed: str) -> None:
+    (peer,) = Set(slice_of("a", endpoint(address), kind="IPv6")).found()
+    assert (peer.hostname, peer.address) == (dashed, address)
+
+
 def test_slices_of_names_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         web = Set(slice_of("a", endpoint("db.example.com"), kind="FQDN"))
@@ -304,6 +313,7 @@ def test_addresses_that_no_pod_can_have_are_left_out_with_one_warning(
         ("10.0.0.999", "IPv4"),
         ("10.0.0.2", "IPv6"),
         ("fd00::g", "IPv6"),
+        ("fe80::1%eth0", "IPv6"),
         ("web\n", "IPv6"),
     ],
 )

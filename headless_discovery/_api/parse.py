@@ -158,7 +158,7 @@ class SliceQuery:
             addresses = tuple(sorted(set(addresses), key=packed))
         for each in (addresses,) if hostname and addresses else ((one,) for one in addresses):
             label = hostname.lower() or dashed(each[0])
-            if _LABEL.fullmatch(label) is None:
+            if hostname and _LABEL.fullmatch(label) is None:
                 raise ValueError(f"host name {label!r}")
             yield Row(
                 f"{label}.{self.service}",
@@ -198,10 +198,8 @@ def _text(value: object) -> str:
 
 
 def _address(text: str, family: int) -> str:
-    if family == 4:
-        socket.inet_pton(socket.AF_INET, text)
-        return text
-    return str(ipaddress.IPv6Address(text))
+    wire = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text)
+    return text if family == 4 else str(ipaddress.IPv6Address(wire))
 
 
 def family_of(address: str) -> int:
