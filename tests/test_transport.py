@@ -48,6 +48,7 @@ from tests.nameserver import (
     framed,
     ipv6_works,
 )
+from tests.speed import allowed
 
 pytestmark = pytest.mark.slow
 
@@ -474,13 +475,13 @@ def test_each_message_is_waited_for_by_its_own_time() -> None:
     def cut_later(asked: bytes) -> bytes | None:
         if dns.message.from_wire(asked).question[0].rdtype == dns.rdatatype.A:
             return None
-        time.sleep(0.05)
+        time.sleep(0.2)
         return cut(asked)
 
     with NameServer(cut_later, silent) as server:
-        resolver = Resolver([server.address], timeout=0.1, lifetime=0.12)
+        resolver = Resolver([server.address], timeout=0.4, lifetime=0.5)
         silence, part = ask(resolver, A, attrs.evolve(A, rdtype=Type.AAAA))
-    assert "no answer in 0.1 s" in trouble(silence)
+    assert "no answer in 0.4 s" in trouble(silence)
     assert isinstance(part, Answer)
     assert part.no_tcp == f"{server.address}: no answer in time"
 
@@ -491,7 +492,7 @@ def test_a_flood_of_wrong_answers_does_not_outlast_the_lifetime() -> None:
         came = ask_server(server, timeout=0.1, lifetime=0.1)
         took = time.monotonic() - started
     assert isinstance(came, LookupTimeout)
-    assert took < 0.5
+    assert took < 0.1 + allowed(0.4)
 
 
 def test_the_lifetime_is_for_all_questions_of_a_lookup() -> None:
@@ -504,7 +505,7 @@ def test_the_lifetime_is_for_all_questions_of_a_lookup() -> None:
         started = time.monotonic()
         came = run(resolver, cast("Lookup", two_rounds()))
         took = time.monotonic() - started
-    assert 0.2 <= took < 0.4
+    assert 0.2 <= took < 0.2 + allowed(0.2)
     assert "no answer in time" in trouble(cast("list[Reply]", came)[0])
 
 
@@ -526,7 +527,7 @@ def test_a_lookup_that_nobody_wants_any_more_ends_soon(shell: str, sockets: list
 
             assert tasks.run(cast("tasks.LibraryName", shell), main)
         took = time.monotonic() - started
-    assert 0.1 <= took < 0.3
+    assert 0.1 <= took < 0.1 + allowed(0.2)
     assert all(opened.fileno() == -1 for opened in sockets)
 
 
