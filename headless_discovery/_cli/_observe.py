@@ -147,7 +147,7 @@ def _steps(resolver: Resolver, clock: Clock, asked: Sequence[Probe]) -> Steps[li
         events = yield Step(began + patience, sends)
         sends = []
         for sent, came in events:
-            if sent not in waiting or came is None:
+            if sent not in waiting:
                 continue
             if not isinstance(came, OSError) and not is_reply(sent.wire, came):
                 continue
