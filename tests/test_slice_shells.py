@@ -644,12 +644,13 @@ def test_ending_it_does_not_wait_for_a_handshake_or_a_connection(shell: str) -> 
         assert time.monotonic() - began < 3  # it would be 5 and more
 
 
-@pytest.mark.parametrize("moment", ["wrap_socket", "settimeout", "do_handshake"])
-def test_ending_it_in_a_thread_at_any_step_of_a_handshake_is_quiet(
+@pytest.mark.parametrize("moment", ["getaddrinfo", "wrap_socket", "settimeout", "do_handshake"])
+def test_ending_it_in_a_thread_at_any_step_of_a_connection_is_quiet(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever step the thread is about to take, it ends at once and leaves nothing."""
-    owner: Any = ssl.SSLContext if moment == "wrap_socket" else ssl.SSLSocket
+    owners: dict[str, Any] = {"getaddrinfo": socket, "wrap_socket": ssl.SSLContext}
+    owner = owners.get(moment, ssl.SSLSocket)
     step, begun = getattr(owner, moment), threading.Event()
 
     def late(*arguments: Any, **named: Any) -> Any:

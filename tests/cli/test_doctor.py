@@ -380,6 +380,25 @@ def test_replies_that_come_from_elsewhere_are_not_silence() -> None:
     assert "modprobe br_netfilter" in found[UDP].do
 
 
+def test_replies_that_come_twice_are_taken_once(cluster: FakeCluster) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as server, silent() as other:
+        server.bind(("127.0.0.1", 0))
+
+        def reply_twice() -> None:
+            while (came := server.recvfrom(4096))[0]:
+                for _ in range(2):
+                    server.sendto(cluster.answer(came[0]) or b"", came[1])
+
+        thread = threading.Thread(target=reply_twice)
+        thread.start()
+        nameserver = f"127.0.0.1:{server.getsockname()[1]}"
+        found = by_sockets([nameserver, other])
+        server.sendto(b"", server.getsockname())
+        thread.join()
+    assert found[UDP].level == "warn"
+    assert f"{nameserver} in " in found[UDP].seen
+
+
 def test_a_name_server_that_wakes_up_at_last_replies_from_its_own_address() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
