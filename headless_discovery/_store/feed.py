@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._dns.steps import GaveUp
 from .._endpoint import Empty, Outcome, Snapshot, State, Unknown, Wrong
-from .._errors import ConfigurationError, DiscoveryError, LookupTimeout
+from .._errors import ConfigurationError, DiscoveryError, LookupFailed, LookupTimeout
 from .arguments import Selecting, Target
 from .steps import Call, Wait
 from .store import Store, failed, log
@@ -62,17 +62,17 @@ class FedStore(Store):
         self.raise_if_unknown()
         return self.snapshot
 
-    def raise_if_unknown(self) -> None:
-        """As ever; a server that is waited for still is named."""
-        if self.pushes and self._watch and not self.known and not self.view.membership.error:
-            server = self._watch.server
-            raise LookupTimeout(
-                f"asked {server} for the EndpointSlices of {self}, and no answer came yet",
-                name=str(self),
-                nameserver=server,
-                hint="Check the server's address, and NetworkPolicy.",
-            )
-        super().raise_if_unknown()
+    def nothing_yet(self) -> LookupFailed:
+        """The same; it names the server that has not answered yet."""
+        if not (self.pushes and self._watch):
+            return super().nothing_yet()
+        server = self._watch.server
+        return LookupTimeout(
+            f"asked {server} for the EndpointSlices of {self}, and no answer came yet",
+            name=str(self),
+            nameserver=server,
+            hint="Check the server's address, and NetworkPolicy.",
+        )
 
     def _pauses(self) -> bool:
         """Whether nothing is to be expected just now: the last try failed."""

@@ -294,9 +294,11 @@ class Store:
         if self.known:
             return
         error = self.view.membership.error
-        if error is None:
-            raise LookupFailed(f"no lookup of {self} has ended yet")
-        raise copy.copy(error)
+        raise self.nothing_yet() if error is None else copy.copy(error)
+
+    def nothing_yet(self) -> LookupFailed:
+        """Why nothing is known although nothing has failed."""
+        return LookupFailed(f"no lookup of {self} has ended yet")
 
     def no_endpoints(self) -> NoEndpoints:
         """Why there is none to pick."""
