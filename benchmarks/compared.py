@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiodns
 import aiohttp
@@ -218,9 +218,14 @@ def _resolvers(cluster: FakeCluster) -> Iterator[str]:
     yield f"srvlookup, 5,000 pods: {len(records)}"
     records = srvlookup.lookup("http", "tcp", "six.default.svc.cluster.local")
     yield f"srvlookup, one pod with an IPv6 address: {len(records)}"
-    for answers in ("it does not exist", "the server refuses it", "the server fails"):
-        if "server" in answers:
-            cluster.fail("refused" if "refuses" in answers else "servfail")
+    faults: dict[str, Literal["refused", "servfail"] | None] = {
+        "it does not exist": None,
+        "the server refuses it": "refused",
+        "the server fails": "servfail",
+    }
+    for answers, fault in faults.items():
+        if fault is not None:
+            cluster.fail(fault)
         before = len(cluster.queries)
         try:
             socket.getaddrinfo("nosuch.example", 80)
