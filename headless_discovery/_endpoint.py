@@ -292,7 +292,7 @@ class ThisPod:
 
 @attrs.define
 class Found:
-    """The complete set of published pods. It is not frozen, since each lookup makes one: sooner."""
+    """The complete set of published pods. Not frozen: each lookup makes one, in less time so."""
 
     endpoints: tuple[Endpoint, ...]
     """Sorted by identity; never empty."""

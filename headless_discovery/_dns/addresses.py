@@ -72,7 +72,7 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
             return (yield from _nobody(look, families, said))
     if isinstance(wanted.port, str) and isinstance(said, Answer) and said.negative:
         return (yield from diagnose(look, said))
-    if said is not None and meaning.is_no_such_name(said):
+    if meaning.is_no_such_name(said):
         said = yield from _srv_again(look)
         if isinstance(said, Answer) and said.services and not said.truncated:
             return said
@@ -87,9 +87,9 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
 
 def _is_plain(reply: Reply) -> bool:
     """Whether it lists addresses, all of them, and nothing else; nearly all do."""
-    if not isinstance(reply, Answer) or reply.alias or reply.truncated:
+    if not isinstance(reply, Answer):
         return False
-    return bool(reply.addresses)
+    return bool(reply.addresses) and not (reply.alias or reply.truncated)
 
 
 def _srv_again(look: Look) -> Asking[Reply]:

@@ -63,8 +63,7 @@ class _Known:
 
     def note_answer(self, one: "_Try", time: float) -> None:
         """It answered a question."""
-        if self.silent_to:
-            self.silent_to.pop(one.talk.question.rdtype, None)
+        self.silent_to.pop(one.talk.question.rdtype, None)
         if one.edns is not None:
             self.with_edns, self.no_edns = time, _NEVER
         elif one.instead is not None and (
@@ -150,7 +149,6 @@ class _Try(Send):
     known: _Known
     edns: int | None
     began: float
-    ends: float
     instead: NoReply | None
     """The failure of another transport, after which this one is tried."""
     completes: bool
@@ -234,7 +232,7 @@ class _Exchange:
                 return [talk.reply for talk in talks if talk.reply is not None]
             until = self._wait_until()
             more = waiting and len(going) < AT_MOST_IN_FLIGHT
-            step = Step(_NEVER if more else until, self._sends, self._closes)
+            step = Step(-math.inf if more else until, self._sends, self._closes)
             self._sends, self._closes = [], []
             events = yield step
             self._time = self._now()
@@ -265,7 +263,9 @@ class _Exchange:
         timers = self._timers
         while timers and timers[0].over:
             timers.popleft()
-        until = min(timers[0].ends, self._deadline) if timers else self._deadline
+        until = self._deadline
+        if timers:
+            until = min(until, timers[0].began + self._plan.timeout)
         if self._limited:
             until = min([until, *(talk.limit for talk in self._going)])
         return until
@@ -283,7 +283,7 @@ class _Exchange:
                             one.known.silent_to[talk.question.rdtype] = time + _REMEMBERED
                             self._note_silence(one)
                     self._give_up(talk, NOT_WAITED_FOR)
-        while timers and (timers[0].over or timers[0].ends <= time):
+        while timers and (timers[0].over or timers[0].began + self._plan.timeout <= time):
             one = timers.popleft()
             if not one.over:
                 one.over = True
@@ -357,9 +357,8 @@ class _Exchange:
         instead: NoReply | None = None,
         completes: bool = False,
     ) -> None:
-        wire, began = query(talk.question.name, talk.question.rdtype, edns=edns), self._time
-        ends = began + self._plan.timeout
-        one = _Try(wire, known.server, tcp, talk, known, edns, began, ends, instead, completes)
+        wire = query(talk.question.name, talk.question.rdtype, edns=edns)
+        one = _Try(wire, known.server, tcp, talk, known, edns, self._time, instead, completes)
         talk.tries.append(one)
         self._timers.append(one)
         self._open[one] = one

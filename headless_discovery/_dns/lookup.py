@@ -60,7 +60,7 @@ def lookup(wanted: Wanted, memory: Memory, now: float, rng: random.Random) -> Lo
             before = memory.answers.get(Type.SRV)
             [reply] = yield [Question(wanted.name, Type.SRV, before=before)]
             came = yield from _by_services(look, reply)
-        outcome = came if isinstance(came, Found) else (yield from _outcome(look, came))
+        outcome = yield from _outcome(look, came)
     except StopError as stop:
         outcome = stop.outcome
     finally:

@@ -20,7 +20,6 @@ from .message import Answer
 FIXED = struct.Struct("!HHIH")
 """Of a record, what follows the owner: type, class, TTL, and the length of its data."""
 LONGEST_TTL = 0x7FFFFFFF  # RFC 2181, 8: what is above counts as 0
-_LONGEST_TTL = LONGEST_TTL.to_bytes(4, "big")
 POINTER = 0xC0
 _LONGEST_TAIL = 255 - 1 - 63  # of a name, so that any first label fits (RFC 1035, 2.3.4)
 _LONGEST_NAME, _LONGEST_LABEL, MOST_LABELS = 253, 63, 127  # RFC 1035, 2.3.4; as text
@@ -38,7 +37,7 @@ def number(packed: bytes | bytearray) -> int:
 
 def least(ttls: Collection[bytes]) -> int:
     """In seconds."""
-    if max(ttls) > _LONGEST_TTL:
+    if number(max(ttls)) > LONGEST_TTL:
         raise OddError
     return number(min(ttls))
 

@@ -39,14 +39,11 @@ def run(steps: Steps[_T], clock: Clock, stop: Callable[[], bool], until: float =
             events = sockets.do(step)
             if step.work is not None:
                 step.work()
-            end, now = min(step.until, until), clock.now()
-            while not events and (left := end - now) > 0:
+            end = min(step.until, until)
+            while not events and (left := end - (now := clock.now())) > 0:
                 events = sockets.wait(min(left, _STOP_CHECK))
-                if not events:
-                    before, now = now, clock.now()
-                    if now == before:
-                        clock.sleep(left)  # one that moves only by hand
-                        now = clock.now()
+                if not events and clock.now() == now:
+                    clock.sleep(left)  # one that moves only by hand
                 if stop():
                     raise GaveUp
             if until != math.inf and clock.now() >= until:
@@ -115,12 +112,11 @@ class Sockets:
 
     def receive(self, ready: Iterable[tuple[int, int]]) -> list[Event]:
         """What the sockets have that are said to have something."""
-        events: list[Event] = []
-        for descriptor, _ in ready:
-            event = self._receive(self._by_descriptor[descriptor])
-            if event is not None:
-                events.append(event)
-        return events
+        return [
+            event
+            for descriptor, _ in ready
+            if (event := self._receive(self._by_descriptor[descriptor])) is not None
+        ]
 
     def _send(self, send: Send) -> None:
         # A new socket for each message: its source port is random, and A and AAAA never leave from
@@ -131,13 +127,14 @@ class Sockets:
         opened = socket.socket(address_family(server), kind)
         self._open[send] = one = _Open(send, opened)
         opened.setblocking(False)
+        to = socket_address(server)
         if tcp:
             one.unsent = len(send.wire).to_bytes(_LENGTH, "big") + send.wire
             one.stream = _Stream()
             with contextlib.suppress(BlockingIOError):  # it is being connected
-                opened.connect(socket_address(server))
+                opened.connect(to)
         else:
-            opened.connect(socket_address(server))
+            opened.connect(to)
             opened.send(send.wire)
         if self.poller is None:
             self.poller = self._new_poller()
