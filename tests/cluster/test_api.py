@@ -39,6 +39,7 @@ from tests.cluster.conftest import Namespace, eventually
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.histories import SERVICES, History
 from tests.cluster.proxy import Proxy
+from tests.speed import allowed
 
 SHELLS = ("threads", "asyncio", "trio")
 
@@ -238,7 +239,7 @@ def _by_hand(history: History, name: str) -> bool:
 # Changes.
 
 
-def test_drains_leave_at_once_and_not_after_the_2_s_that_a_vanished_pod_is_kept(
+def test_drains_leave_within_50_ms_in_the_median(
     shell: str, namespace: Namespace, access: Access
 ) -> None:
     namespace.service("web", ports=[port(80, "http", target=8080)])
@@ -255,7 +256,8 @@ def test_drains_leave_at_once_and_not_after_the_2_s_that_a_vanished_pod_is_kept(
             followed.has(*pods.values())
             took.append(time.monotonic() - began)
         print(f"{shell}: median {statistics.median(took) * 1000:.0f} ms, worst {max(took):.3f} s")
-        assert statistics.median(took) < 1
+        # The pod's own deletion takes its time.
+        assert statistics.median(took) < allowed(0.05 + 0.02)
 
 
 @pytest.mark.parametrize("limited", [False, True])
