@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from headless_discovery.kubernetes import EndpointSlices
 from tests.slices import Object, bookmark, event
 
 PATH = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
@@ -160,6 +161,8 @@ class ApiServer:
         self._tls = tls
         self._port = 0
         self._open()
+        # What the process has learned of an earlier server at the same port is not true of this.
+        EndpointSlices(server=self.url).no_streams.discard(self.url)
 
     @property
     def url(self) -> str:
