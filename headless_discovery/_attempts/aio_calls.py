@@ -15,8 +15,6 @@ from .pool import C, Claim, Entry, Lease, Pool, log_failed_close
 from .use import InUse, in_attempt
 
 T = TypeVar("T")
-_AT_ONCE = 1000
-"""Endpoints whose keys' seeds are made without letting others run."""
 
 
 class Use(InUse):
@@ -166,9 +164,8 @@ class Calls(Shared):
 
     async def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
         """Computes the seeds of a new set in parts, and yields to other tasks between them."""
-        if len(endpoints) > _AT_ONCE:
-            for _ in self._store.chooser.keys._prepare(endpoints):
-                await library().sleep(0)
+        for _ in self._store.chooser.keys._prepare(endpoints):
+            await library().sleep(0)
 
     def use(self, key: Key | None = None) -> Use:
         """One endpoint, in use while the block lasts: ``async with peers.use() as peer: ...``.

@@ -428,5 +428,7 @@ def _staying(snapshot: Snapshot) -> tuple[Endpoint, ...]:
 def _without(endpoints: tuple[Endpoint, ...], some: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
     if not some:
         return endpoints
+    if some is endpoints:  # nearly always, where those left out of all are wanted
+        return ()
     gone = set(map(identity_of, some))
     return tuple([endpoint for endpoint in endpoints if identity_of(endpoint) not in gone])

@@ -4,6 +4,7 @@ Nothing is built but a seed for each identity, so nothing is locked, and a fork 
 """
 
 import copy
+import heapq
 import math
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +24,8 @@ _REMEMBERED = 1 << 12
 """Keys whose owner is remembered: text, and as many others."""
 _LONGEST = 128
 """Longer keys are not remembered, so that memory is bounded whatever the keys."""
-_IN_ONE_TURN = 1000
-"""Seeds made without letting others run: half a millisecond."""
+_IN_ONE_TURN = 500
+"""Seeds made without letting others run: less than a millisecond."""
 
 
 def encoded(key: Key) -> bytes:
@@ -56,6 +57,14 @@ def _scores(seeds: Iterable[int], key: Key) -> list[int]:
     """One for each seed; the highest is the owner's."""
     factor = _hash(encoded(key)) | 1  # odd, so that no two seeds have the same score
     return [seed * factor & _MASK for seed in seeds]
+
+
+class _Seeds(dict[tuple[str, str], int]):
+    """Of each identity, made when it is first wanted."""
+
+    def __missing__(self, identity: tuple[str, str]) -> int:
+        seed = self[identity] = _hash("\0".join(identity).encode())
+        return seed
 
 
 class _Owners:
@@ -143,7 +152,7 @@ class Sticky:
 
     def _reset(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
-        self._seeds: dict[tuple[str, ...], int] = {}
+        self._seeds = _Seeds()
         self._owners = _NONE
         self._mine: tuple[Sequence[Endpoint], Endpoint | None] = ((), None)
 
@@ -195,8 +204,8 @@ class Sticky:
         if not endpoints:
             raise IndexError("there is no endpoint to choose from")
         scores = _scores(self._seeds_of(endpoints), key)
-        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-        return tuple([endpoints[index] for index in order[:k]])
+        order = heapq.nlargest(k, range(len(scores)), key=scores.__getitem__)
+        return tuple([endpoints[index] for index in order])
 
     def _further(self, left: Sequence[Endpoint], key: Key | None) -> Endpoint:
         """The first owner among those left of a call; what is remembered of all stays."""
@@ -222,8 +231,8 @@ class Sticky:
         return next((each for each in order if len(at(each)) < most), order[0])
 
     def _prepare(self, endpoints: Sequence[Endpoint]) -> Iterator[None]:
-        """Makes the seeds of a set ahead, and pauses after each thousand."""
-        if self._owners.endpoints is not endpoints:
+        """Makes the seeds of a set ahead, if they are many, and pauses after each few hundred."""
+        if self._owners.endpoints is not endpoints and len(endpoints) > _IN_ONE_TURN:
             for start in range(0, len(endpoints), _IN_ONE_TURN):
                 self._seeds_of(endpoints[start : start + _IN_ONE_TURN])
                 yield
@@ -247,7 +256,7 @@ class Sticky:
         fixed = tuple(endpoints)
         seeds = self._seeds_of(fixed)
         if len(self._seeds) > 4 * len(fixed) + _IN_ONE_TURN:  # most of them left
-            self._seeds = dict(zip(map(identity_of, fixed), seeds, strict=True))
+            self._seeds = _Seeds(zip(map(identity_of, fixed), seeds, strict=True))
         owners = _Owners(fixed, seeds)
         if self._bound:
             owners.uses = [self._in_flight.at(each) for each in fixed]
@@ -255,10 +264,6 @@ class Sticky:
         return owners
 
     def _seeds_of(self, endpoints: Sequence[Endpoint]) -> list[int]:
-        known, found = self._seeds, []
-        for identity in map(identity_of, endpoints):
-            seed = known.get(identity)
-            if seed is None:
-                seed = known[identity] = _hash("\0".join(identity).encode())
-            found.append(seed)
-        return found
+        if self._owners.endpoints is endpoints:
+            return self._owners.seeds
+        return list(map(self._seeds.__getitem__, map(identity_of, endpoints)))
