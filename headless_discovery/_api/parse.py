@@ -4,7 +4,6 @@ It may contain anything: what is not an EndpointSlice raises `MalformedSliceErro
 """
 
 import ipaddress
-import re
 import socket  # for inet_pton alone
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -20,7 +19,6 @@ SERVICE = "kubernetes.io/service-name"
 _HEADLESS = "service.kubernetes.io/headless"
 _MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLER = "endpointslice-controller.k8s.io"
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 _MOST_ENDPOINTS, _MOST_PORTS = 1000, 20_000
 """Of one slice: the API server accepts no more (``ValidateEndpointSlice``)."""
@@ -123,8 +121,10 @@ class SliceQuery:
         found: set[int] = set()
         for port in ports:
             number, name = port.get("port") or 0, port.get("name") or ""
-            if not isinstance(number, int) or not 0 <= number < 65536:
-                raise ValueError(f"port {number!r}")
+            if not isinstance(number, int):
+                raise TypeError(f"port {number!r}")
+            if not 0 <= number < 65536:
+                number = 0  # the API server takes any of 32 bits
             protocol = port.get("protocol") or "TCP"
             if not isinstance(self.port, str) or (
                 (name.lower(), protocol.lower()) == (self.port, self.protocol)
@@ -140,9 +140,11 @@ class SliceQuery:
         target = endpoint.get("targetRef") or {}
         pod, uid = _if_any(target.get("name")), _if_any(target.get("uid"))
         zone, node = _if_any(endpoint.get("zone")), _if_any(endpoint.get("nodeName"))
-        hostname = endpoint.get("hostname") or ""
-        if not hostname and self.pod_names and pod and len(pod) < 64:
-            hostname = pod
+        hostname = _if_any(endpoint.get("hostname")) or (pod if self.pod_names else None) or ""
+        hostname = hostname.lower()
+        # The API server does not check what targetRef names: it may be no name for DNS.
+        if len(hostname) > 63 or not self.service.owns(f"{hostname}.{self.service}"):
+            hostname = ""
         found = []
         for text in _addresses(endpoint):
             try:
@@ -157,9 +159,7 @@ class SliceQuery:
         if hostname and len(addresses) > 1:
             addresses = tuple(sorted(set(addresses), key=packed))
         for each in (addresses,) if hostname and addresses else ((one,) for one in addresses):
-            label = hostname.lower() or dashed(each[0])
-            if hostname and _LABEL.fullmatch(label) is None:
-                raise ValueError(f"host name {label!r}")
+            label = hostname or dashed(each[0])
             yield Row(
                 f"{label}.{self.service}",
                 each,
