@@ -198,14 +198,14 @@ def _namespace(_document: Document, _namespace: str, name: str, _tell: _Tell) ->
 
 def _node(document: Document, _namespace: str, name: str, _tell: _Tell) -> _Apply:
     labels = texts("label", document.part("metadata", "labels"))
+    addresses: dict[int, str] = {}  # the first of each family, as the kubelet takes them
+    for one in document.part("status").get("addresses") or ():
+        if one["type"] == "InternalIP":
+            addresses.setdefault(family_of(one["address"]), one["address"])
     node = Node(
         name,
         labels.get(_ZONE, ""),
-        tuple(
-            one["address"]
-            for one in document.part("status").get("addresses") or ()
-            if one["type"] == "InternalIP"
-        ),
+        tuple(addresses.values()),
         Site.of(name, labels, document.part("spec")),
     )
     return lambda model: model.put_node(node)

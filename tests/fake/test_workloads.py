@@ -201,6 +201,24 @@ def test_a_daemon_set_has_one_pod_on_each_node(cluster: FakeCluster) -> None:
     assert list(found(cluster).values()) == ["192.168.0.3"]
 
 
+@pytest.mark.parametrize(
+    ("addresses", "taken"),
+    [
+        (["192.168.0.1", "192.168.0.2"], ["192.168.0.1"]),
+        (["192.168.0.2", "192.168.0.1", "192.168.1.1"], ["192.168.0.2"]),
+        (["fd00::2", "192.168.0.1", "fd00::1"], ["192.168.0.1", "fd00::2"]),
+    ],
+)
+def test_of_a_node_with_several_addresses_the_first_of_each_family_counts(
+    cluster: FakeCluster, addresses: list[str], taken: list[str]
+) -> None:
+    status = {"addresses": [{"type": "InternalIP", "address": each} for each in addresses]}
+    cluster.apply([{"kind": "Node", "metadata": {"name": "n-1"}, "status": status}, service()])
+    cluster.apply(workload("DaemonSet", {"hostNetwork": True}))
+    [one] = cluster.service("web").pods
+    assert sorted(one.addresses) == taken
+
+
 def node(name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     return {"kind": "Node", "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
 
