@@ -143,6 +143,31 @@ def test_it_is_told_when_it_is_whole() -> None:
     assert driven.told[-1][1] == driven.now
 
 
+@pytest.mark.parametrize(
+    ("events", "left"),
+    [
+        ([("ADDED", ONE), ("ADDED", TWO), ("DELETED", ONE)], ["10.0.0.2"]),
+        ([("ADDED", ONE), ("DELETED", ONE), ("DELETED", TWO)], []),
+        ([("ADDED", ONE), ("DELETED", ONE), ("ADDED", ONE)], ["10.0.0.1"]),
+        (
+            [("ADDED", ONE), ("MODIFIED", slice_of("a", endpoint("10.0.0.9"))), ("ADDED", TWO)],
+            ["10.0.0.2", "10.0.0.9"],
+        ),
+    ],
+)
+def test_what_changes_before_its_end_is_part_of_it(
+    events: list[tuple[str, Object]], left: list[str]
+) -> None:
+    driven = Driven()
+    driven.ask()
+    driven.answer()
+    driven.send(*(event(kind, found) for kind, found in events), bookmark(9, end=True))
+    if left:
+        assert driven.addresses == left
+    else:
+        assert isinstance(driven.outcome, Empty)
+
+
 def test_nobody_is_a_state_too() -> None:
     driven = Driven()
     driven.begin()

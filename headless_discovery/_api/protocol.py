@@ -343,9 +343,11 @@ class Watch:
             raise _BegunAnewError("sent an event that cannot be read") from error
         self._events += 1
         if self._kind == "first":
-            if new is not None:
+            if new is not None:  # changes too, while the server's cache catches up
                 self._added_at = now
                 self._fresh[new.name] = new
+                if kind == "DELETED":
+                    del self._fresh[new.name]
             elif annotations.get("k8s.io/initial-events-end") == "true":
                 self._kind = "watch"
                 yield from self._whole(version, now)
