@@ -5,7 +5,7 @@ It knows no model: replies go in and out, and time is passed in.
 
 import attrs
 
-from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Received, Record, Reply
+from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Received, Reply
 
 _AT_LEAST = 5
 """Seconds: a TTL below is raised to it, 0 too (CoreDNS, ``minTTL``)."""
@@ -39,9 +39,9 @@ class Cache:
             return None, False
         left = entry.ttl - int(now - entry.stored)  # whole seconds, as CoreDNS counts them
         if left > 0:
-            return _with_ttl(entry.reply, left), False
+            return attrs.evolve(entry.reply, ttl=left), False
         if -left < self.serve_stale:
-            return _with_ttl(entry.reply, 0), True
+            return attrs.evolve(entry.reply, ttl=0), True
         return None, False
 
     def put(self, question: Received, reply: Reply, now: float) -> Reply:
@@ -51,28 +51,14 @@ class Cache:
         if reply.rcode == SERVFAIL:
             ttl = _SERVFAIL
         else:
-            # There are always some: a negative reply has an SOA.
-            records = (*reply.answer, *reply.authority, *reply.additional)
             most = self.success if reply.answer else self.denial
-            ttl = max(_AT_LEAST, min(most, *(record.ttl for record in records)))
+            # There are always some records: a negative reply has an SOA.
+            ttl = max(_AT_LEAST, min(most, *(record.ttl for record in reply.records)))
         if len(self._entries) >= _AT_MOST:
             self._entries.pop(next(iter(self._entries)))
-        kept = _with_ttl(reply, ttl)
-        self._entries[_key(question)] = _Entry(kept, now, ttl)
-        return kept
+        self._entries[_key(question)] = _Entry(reply, now, ttl)
+        return attrs.evolve(reply, ttl=ttl)
 
 
 def _key(question: Received) -> _Key:
     return question.name.lower(), question.type, question.dnssec_ok, question.checking_disabled
-
-
-def _with_ttl(reply: Reply, ttl: int) -> Reply:
-    def timed(records: tuple[Record, ...]) -> tuple[Record, ...]:
-        return tuple(Record(record.name, record.type, ttl, record.data) for record in records)
-
-    return attrs.evolve(
-        reply,
-        answer=timed(reply.answer),
-        authority=timed(reply.authority),
-        additional=timed(reply.additional),
-    )

@@ -6,11 +6,9 @@ it. TC is set if anything was left out, additional records too. That holds over 
 """
 
 import functools
-import itertools
 import re
 import socket
 import struct
-from collections.abc import Sequence
 
 import attrs
 import dns.exception
@@ -25,6 +23,10 @@ DNSSEC_OK = 0x8000
 NOTIFY = 4
 
 _HEADER = struct.Struct("!6H")
+_ASKED = struct.Struct("!2H")
+"""Type and class of a question."""
+_FIXED = struct.Struct("!HHIH")
+"""Type, class, TTL and length of the data, of any record."""
 _SMALLEST = 512
 _LARGEST = 65535
 _FRAGMENT = 1480
@@ -101,6 +103,13 @@ class Reply:
     answer: tuple[Record, ...] = ()
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
+    ttl: int | None = None
+    """Of every record, if it is not what the record says."""
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All of them, in the order in which they are sent."""
+        return (*self.answer, *self.authority, *self.additional)
 
 
 class MalformedError(ValueError):
@@ -129,8 +138,9 @@ def read(wire: bytes) -> Received:
         raise MalformedError("not one question", _refusal(number, flags & ~0x7800, FORMERR))
     question = b""
     try:
+        wire = bytes(2) + wire[2:]  # the same for each query that differs in its id alone
         name, at = _read_name(wire, _HEADER.size)
-        kind, klass = struct.unpack_from("!2H", wire, at)
+        kind, klass = _ASKED.unpack_from(wire, at)
         question = wire[_HEADER.size : at + 4]
         edns = _read_edns(wire, at + 4, sum(counts[1:]))
     except (struct.error, IndexError, dns.exception.DNSException) as error:
@@ -164,6 +174,7 @@ def _read_edns(wire: bytes, at: int, records: int) -> tuple[int | None, int, boo
     return found
 
 
+@functools.lru_cache(maxsize=256)
 def _read_name(wire: bytes, at: int) -> tuple[str, int]:
     name, length = dns.name.from_wire(wire, at)
     return ".".join(map(_escaped, name.labels[:-1])), at + length
@@ -171,6 +182,10 @@ def _read_name(wire: bytes, at: int) -> tuple[str, int]:
 
 def _escaped(label: bytes) -> str:
     return _ODD.sub(lambda match: b"\\%03d" % match[0][0], label).decode()
+
+
+class UnpackableError(ValueError):
+    """A name is too long to be sent: the real server then does not reply."""
 
 
 @functools.lru_cache(maxsize=8192)
@@ -195,77 +210,19 @@ def _whole(name: str) -> bytes:
     return b"".join(label for _, label in _labels(name)) + b"\0"
 
 
-class UnpackableError(ValueError):
-    """A name is too long to be sent: the real server then does not reply."""
-
-
-class _Writer:
-    """Bytes so far, and where each name stands in them."""
-
-    def __init__(self, question: Received, *, compress: bool) -> None:
-        self._compress = compress
-        self._offsets: dict[str, int] = {}
-        self.out = bytearray(_HEADER.size)
-        self.name(question.name)
-        self.out += struct.pack("!2H", question.type, question.klass)
-
-    def name(self, name: str, *, whole: bool = False) -> None:
-        """A name; only its first mention, and one that pointers reach, can be pointed to."""
-        out, offsets = self.out, self._offsets
-        if not self._compress:
-            out += _whole(name)
-            return
-        for rest, label in _labels(name):
-            offset = offsets.get(rest)
-            if offset is None:
-                if len(out) < _POINTERS_REACH:
-                    offsets[rest] = len(out)
-            elif not whole:
-                out += (0xC000 | offset).to_bytes(2, "big")
-                return
-            out += label
-        out.append(0)
-
-    def record(self, record: Record) -> None:
-        """A whole record."""
-        self.name(record.name)
-        data = record.data
-        self.out += _FIXED.pack(record.type, IN, record.ttl, 0)
-        start = len(self.out)
-        if isinstance(data, Srv):
-            self.out += _SRV.pack(0, data.weight, data.port)
-            self.name(data.target, whole=True)  # RFC 2782; it may be pointed to
-        elif isinstance(data, Soa):
-            self.name(data.primary)
-            self.name(data.mailbox)
-            self.out += struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
-        elif record.type in (CNAME, PTR):
-            self.name(data)
-        else:
-            self.out += _packed(record.type, data)
-        struct.pack_into("!H", self.out, start - 2, len(self.out) - start)
-
-    def mark(self) -> tuple[int, int]:
-        """Where to go back to."""
-        return len(self.out), len(self._offsets)
-
-    def back(self, mark: tuple[int, int]) -> None:
-        """Takes back what was written since."""
-        length, names = mark
-        del self.out[length:]
-        while len(self._offsets) > names:
-            self._offsets.popitem()
-
-
-_FIXED = struct.Struct("!HHIH")
-_SRV = struct.Struct("!3H")
-
-
 @functools.lru_cache(maxsize=8192)
-def _packed(kind: int, text: str) -> bytes:
+def _parts(kind: int, data: str | Srv | Soa) -> tuple[bytes, tuple[str, ...], bytes]:
+    """The data of a record of this type: its names, and what stands before and behind them."""
+    if isinstance(data, Srv):
+        return struct.pack("!3H", 0, data.weight, data.port), (data.target,), b""
+    if isinstance(data, Soa):
+        times = struct.pack("!5I", data.serial, 7200, 1800, 86400, data.minimum)
+        return b"", (data.primary, data.mailbox), times
+    if kind in (CNAME, PTR):
+        return b"", (data,), b""
     if kind == TXT:
-        return bytes((len(text),)) + text.encode()
-    return socket.inet_pton(socket.AF_INET if kind == A else socket.AF_INET6, text)
+        return bytes((len(data),)) + data.encode(), (), b""
+    return socket.inet_pton(socket.AF_INET if kind == A else socket.AF_INET6, data), (), b""
 
 
 def pack(reply: Reply, question: Received, *, limit: int | None = None, tcp: bool = False) -> bytes:
@@ -278,50 +235,73 @@ def pack(reply: Reply, question: Received, *, limit: int | None = None, tcp: boo
         offered = min(offered, limit)
     if reply.rcode == BADVERS:
         offered = 0
-    room = _LARGEST if tcp else max(offered or 0, _SMALLEST)
-    sections = (reply.answer, reply.authority, reply.additional)
-    opt = b"" if offered is None else _opt(offered, reply.rcode, question)
-    writer = _Writer(question, compress=False)
-    for record in itertools.chain(*sections):
-        writer.record(record)
-    size = len(writer.out) + len(opt)
-    kept = [len(section) for section in sections]
-    if size > room or not (tcp or size <= _FRAGMENT):
-        writer = _Writer(question, compress=True)
-        kept = _fill(writer, sections, room - len(opt))
-    return _finish(writer.out, question, reply, kept, opt)
-
-
-def _fill(writer: _Writer, sections: Sequence[Sequence[Record]], room: int) -> list[int]:
-    kept = [0, 0, 0]
-    for number, section in enumerate(sections):
-        for record in section:
-            mark = writer.mark()
-            writer.record(record)
-            if len(writer.out) > room:
-                writer.back(mark)
-                return kept
-            kept[number] += 1
-    return kept
-
-
-def _opt(offered: int, rcode: int, question: Received) -> bytes:
-    flags = DNSSEC_OK if question.dnssec_ok else 0
-    return struct.pack("!BHHBBHH", 0, OPT, offered, rcode >> 4, 0, flags, 0)
-
-
-def _finish(
-    out: bytearray, question: Received, reply: Reply, kept: Sequence[int], opt: bytes
-) -> bytes:
+    opt = b""
+    if offered is not None:
+        do = DNSSEC_OK if question.dnssec_ok else 0
+        opt = struct.pack("!BHHBBHH", 0, OPT, offered, reply.rcode >> 4, 0, do, 0)
+    room = (_LARGEST if tcp else max(offered or 0, _SMALLEST)) - len(opt)
+    records = reply.records
+    out = bytearray(_HEADER.size) + _whole(question.name)
+    out += _ASKED.pack(question.type, question.klass)
+    for record in records:
+        before, names, behind = _parts(record.type, record.data)
+        data = b"".join((before, *map(_whole, names), behind))
+        ttl = record.ttl if reply.ttl is None else reply.ttl
+        out += _whole(record.name) + _FIXED.pack(record.type, IN, ttl, len(data)) + data
+    kept = len(records)
+    if len(out) > room or not (tcp or len(out) + len(opt) <= _FRAGMENT):
+        out, kept = _compressed(question, reply, room)
     flags = RESPONSE | question.flags & 0x7800 | reply.rcode & 0xF
     if question.opcode == 0:
         flags |= question.flags & (RECURSION_DESIRED | CHECKING_DISABLED)
     if reply.authoritative:
         flags |= AUTHORITATIVE
-    if tuple(kept) != (len(reply.answer), len(reply.authority), len(reply.additional)):
+    if kept < len(records):
         flags |= TRUNCATED
-    _HEADER.pack_into(out, 0, question.id, flags, 1, kept[0], kept[1], kept[2] + (1 if opt else 0))
+    counts = []
+    for section in reply.answer, reply.authority, reply.additional:
+        counts.append(min(kept, len(section)))
+        kept -= counts[-1]
+    counts[-1] += bool(opt)
+    _HEADER.pack_into(out, 0, question.id, flags, 1, *counts)
     return bytes(out + opt)
+
+
+def _compressed(question: Received, reply: Reply, room: int) -> tuple[bytearray, int]:
+    """As many records as there is room for, with pointers to names; and their number."""
+    out = bytearray(_HEADER.size)
+    offsets: dict[str, int] = {}
+
+    def write(name: str, *, whole: bool = False) -> None:
+        """A name; only its first mention, and one that pointers reach, can be pointed to."""
+        for rest, label in _labels(name):
+            offset = offsets.get(rest)
+            if offset is None:
+                if len(out) < _POINTERS_REACH:
+                    offsets[rest] = len(out)
+            elif not whole:
+                out.extend((0xC000 | offset).to_bytes(2, "big"))
+                return
+            out.extend(label)
+        out.append(0)
+
+    write(question.name)
+    out += _ASKED.pack(question.type, question.klass)
+    for number, record in enumerate(reply.records):
+        began = len(out)
+        write(record.name)
+        ttl = record.ttl if reply.ttl is None else reply.ttl
+        out += _FIXED.pack(record.type, IN, ttl, 0)
+        start = len(out)
+        before, names, behind = _parts(record.type, record.data)
+        out += before
+        for name in names:
+            write(name, whole=record.type == SRV)  # RFC 2782; it may be pointed to
+        out += behind
+        if len(out) > room:
+            return out[:began], number
+        struct.pack_into("!H", out, start - 2, len(out) - start)
+    return out, len(reply.records)
 
 
 def cut(question: Received) -> bytes:
