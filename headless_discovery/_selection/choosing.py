@@ -56,98 +56,17 @@ class Strategy(Protocol):
         ...
 
 
-class RoundRobin:
-    """Strategy: each endpoint in turn, from a random start; with a key its owner by `Sticky`.
-
-    Exactly even as long as the endpoints stay the same. They are a queue: the one that was chosen
-    goes to its end, and so do new ones, in random order. So between two turns of one endpoint each
-    other one has exactly one turn, even while endpoints come and go. Safe to share between threads.
-
-    Args:
-        rng: The source of randomness.
-    """
+class _Drawn:
+    """A strategy whose next endpoint is that of an iterator, as long as they stay the same."""
 
     def __init__(self, *, rng: random.Random | None = None) -> None:
         self._rng = chance(rng)
         self._keys = Sticky()
-        self._lock = Lock()
-        # The endpoints, whose turn it is, and the order of turns; replaced as a whole, so that an
-        # interrupt leaves all three as they were.
-        self._turns: tuple[Sequence[Endpoint] | None, Iterator[Endpoint], list[Endpoint]] = (
-            None,
-            iter(()),
-            [],
-        )
-
-    def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:
-        """The next in turn, or the owner of a key.
-
-        Args:
-            endpoints: At least one.
-            key: ``str``, ``bytes`` or ``int``.
-
-        Returns:
-            One of the endpoints.
-
-        Raises:
-            TypeError: The key is of another type.
-            IndexError: There is no endpoint.
-        """
-        if key is not None:
-            return self._keys.select(endpoints, key)
-        turns = self._turns
-        return next(turns[1] if turns[0] is endpoints else self._following(endpoints))
-
-    def _further(self, left: Sequence[Endpoint], key: Key | None) -> Endpoint:
-        """One of those left of a call; the turns of the others stay as they are."""
-        return self._rng.choice(left) if key is None else self._keys._further(left, key)
-
-    def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
-        """In the child: another thread may have held the lock, and it starts anywhere again."""
-        self._lock = Lock()
-        self._turns = None, iter(()), []
-
-    def _following(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
-        """Gives the next in turn, without end, as long as the endpoints stay the same."""
-        if not endpoints:
-            raise IndexError("there is no endpoint to choose from")
-        with self._lock:
-            known, following, order = self._turns
-            if known is not endpoints:  # pragma: no branch - or another thread was quicker
-                order = self._queue(endpoints, following, order)
-                following = itertools.cycle(order)  # one step in C: needs no lock
-                # The tuple of a tuple is the same object; a list may change, and is read again.
-                self._turns = tuple(endpoints), following, order
-        return following
-
-    def _queue(
-        self, endpoints: Sequence[Endpoint], following: Iterator[Endpoint], order: list[Endpoint]
-    ) -> list[Endpoint]:
-        newcomers = by_identity(endpoints)
-        if order:
-            # Asking whose turn it is uses up that turn of the old cycle, which ends here.
-            upcoming = order.index(next(following))
-            order = order[upcoming:] + order[:upcoming]
-        staying = [
-            newcomers.pop(identity) for identity in map(identity_of, order) if identity in newcomers
-        ]
-        return staying + self._rng.sample(list(newcomers.values()), len(newcomers))
-
-
-class Random:
-    """Strategy: any endpoint, each as likely as the other; with a key its owner by `Sticky`.
-
-    Args:
-        rng: The source of randomness.
-    """
-
-    def __init__(self, *, rng: random.Random | None = None) -> None:
-        self._bits = chance(rng).getrandbits
-        self._keys = Sticky()
+        # Replaced as a whole, so that an interrupt leaves both as they were.
         self._draws: tuple[Sequence[Endpoint] | None, Iterator[Endpoint]] = (None, iter(()))
 
     def select(self, endpoints: Sequence[Endpoint], key: Key | None = None) -> Endpoint:
-        """Any of them, or the owner of a key.
+        """The next one by the strategy, or the owner of a key.
 
         Args:
             endpoints: At least one.
@@ -163,32 +82,86 @@ class Random:
         if key is not None:
             return self._keys.select(endpoints, key)
         known, draws = self._draws
-        return next(draws if known is endpoints else self._drawing(endpoints))
+        return next(draws if known is endpoints else self._begun(endpoints))
 
     def _further(self, left: Sequence[Endpoint], key: Key | None) -> Endpoint:
-        """One of those left of a call."""
-        if key is not None:
-            return self._keys._further(left, key)
-        return left[self._bits(30) * len(left) >> 30]
+        """One of those left of a call; what is remembered of all of them stays."""
+        return self._rng.choice(left) if key is None else self._keys._further(left, key)
+
+    def _begun(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        if not endpoints:
+            raise IndexError("there is no endpoint to choose from")
+        draws = self._drawing(endpoints)
+        # The tuple of a tuple is the same object; a list may change, and is read again.
+        self._draws = tuple(endpoints), draws
+        return draws
+
+    def _drawing(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        """Gives one of these endpoints after the other, without end.
+
+        An iterator in C, so that threads need no lock to draw.
+        """
+        raise NotImplementedError
+
+
+class RoundRobin(_Drawn):
+    """Strategy: each endpoint in turn, from a random start; with a key its owner by `Sticky`.
+
+    Exactly even as long as the endpoints stay the same. They are a queue: the one that was chosen
+    goes to its end, and so do new ones, in random order. So between two turns of one endpoint each
+    other one has exactly one turn, even while endpoints come and go. Safe to share between threads.
+
+    Args:
+        rng: The source of randomness.
+    """
+
+    def __init__(self, *, rng: random.Random | None = None) -> None:
+        super().__init__(rng=rng)
+        self._lock = Lock()
+
+    def _after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
+        """In the child: another thread may have held the lock, and it starts anywhere again."""
+        self._lock = Lock()
+        self._draws = None, iter(())
+
+    def _begun(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        with self._lock:
+            known, draws = self._draws  # another thread may have been quicker
+            return draws if known is endpoints else super()._begun(endpoints)
+
+    def _drawing(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
+        known, draws = self._draws
+        # All of them once, from the one whose turn it is: after that it is its turn again.
+        order = list(itertools.islice(draws, len(known or ())))
+        newcomers = by_identity(endpoints)
+        staying = [
+            newcomers.pop(identity) for identity in map(identity_of, order) if identity in newcomers
+        ]
+        others = self._rng.sample(list(newcomers.values()), len(newcomers))
+        return itertools.cycle(staying + others)
+
+
+class Random(_Drawn):
+    """Strategy: any endpoint, each as likely as the other; with a key its owner by `Sticky`.
+
+    Args:
+        rng: The source of randomness.
+    """
 
     def _drawing(self, endpoints: Sequence[Endpoint]) -> Iterator[Endpoint]:
         """Gives any of these endpoints, without end.
 
-        All of it is done in C, and keeps nothing between two draws but ``rng``, so that threads
-        need no lock. A random place of a table in which each endpoint has equally many; the rest,
-        less than a quarter, is empty, and then it is drawn again.
+        A random place of a table in which each endpoint has equally many; the rest, less than a
+        quarter, is empty, and then it is drawn again. Nothing is kept between two draws but `rng`.
         """
-        if not endpoints:
-            raise IndexError("there is no endpoint to choose from")
         bits = len(endpoints).bit_length() + 2
         each, rest = divmod(1 << bits, len(endpoints))
         table = [*tuple(endpoints) * each, *[None] * rest]
-        draws = filter(None, map(table.__getitem__, map(self._bits, itertools.repeat(bits))))
-        self._draws = tuple(endpoints), draws
-        return draws
+        draws = map(self._rng.getrandbits, itertools.repeat(bits))
+        return filter(None, map(table.__getitem__, draws))
 
 
-_SELECTS = [ours.select for ours in (RoundRobin, Random, Sticky, LeastLoaded, Session)]
+_SELECTS = [ours.select for ours in (_Drawn, Sticky, LeastLoaded, Session)]
 _BY_NAME: dict[str, Callable[[random.Random], Strategy]] = {
     "round-robin": lambda rng: RoundRobin(rng=rng),
     "random": lambda rng: Random(rng=rng),
