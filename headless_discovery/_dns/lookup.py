@@ -82,7 +82,7 @@ def _by_services(look: Look, reply: Reply) -> Asking[Came]:
         and not (reply.alias or reply.truncated)
     ):  # nearly always: whole, and all targets are pods
         memory.answers[Type.SRV] = reply
-        memory.owned, memory.served = reply.services, look.now
+        memory.served = look.now
         return reply
     meaning.learn_services(look, reply)
     if not isinstance(reply, Answer):

@@ -184,14 +184,11 @@ def learn_services(look: Look, reply: Reply) -> None:
         return
     if reply.services:
         memory.served = look.now
-    if reply.services is memory.owned and reply.alias is None:  # seen before
-        return
     if reply.alias is not None and not is_no_such_name(reply):
         raise StopError(external(wanted, reply.alias))
     if reply.below != wanted.below:
         check_headless(wanted, reply)
         check_targets(wanted, reply)
-    memory.owned = reply.services
 
 
 def check_headless(wanted: Wanted, answer: Answer) -> None:
@@ -240,11 +237,11 @@ def no_such_port(wanted: Wanted, numbers: Iterable[int]) -> Wrong:
 
 def check_targets(wanted: Wanted, answer: Answer) -> None:
     """Raises `StopError` unless SRV's targets are host names below the Service."""
-    foreign = wanted.service.foreign(target for target, _ in answer.services)
-    if foreign is not None:
-        text = f"{wanted.name}. SRV has the target {foreign}, which is no host name below "
-        hint = "Is cluster_domain right?"
-        raise StopError(Unknown(_failed(wanted, f"{text}{wanted.service}", hint, said=answer)))
+    for target, _ in answer.services:
+        if not wanted.service.owns(target):
+            text = f"{wanted.name}. SRV has the target {target}, which is no host name below "
+            hint = "Is cluster_domain right?"
+            raise StopError(Unknown(_failed(wanted, f"{text}{wanted.service}", hint, said=answer)))
 
 
 def check_whole(questions: Iterable[Question], replies: Iterable[Reply]) -> None:

@@ -4,7 +4,6 @@ It knows the grammar of names and nothing of DNS messages.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Self
 
 import attrs
@@ -105,16 +104,6 @@ class ServiceName:
         """
         below = name.removesuffix(self._text)
         return below != name and _LABELS_BELOW.fullmatch(below) is not None
-
-    def foreign(self, names: Iterable[str]) -> str | None:
-        """The first of the names that it does not own, if there is one; thousands at once."""
-        names = list(names)
-        lines = "\n".join([*names, ""])
-        # The part before the Service's name ends in a dot, so the parts stay distinguishable.
-        below = lines.replace(f".{self._text}\n", ".")
-        if lines.count("\n") == len(names) and _LABELS_BELOW.fullmatch(below) is not None:
-            return None
-        return next((name for name in names if not self.owns(name)), None)
 
     def serves(self, owner: str) -> bool:
         """Whether an SOA's owner shows that the server serves this cluster's domain."""

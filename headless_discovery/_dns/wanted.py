@@ -171,8 +171,6 @@ class Memory:
     """There is a set that a "no" without proof, said once, must not empty."""
     answers: dict[Type, Answer] = attrs.field(factory=dict)
     """The last answers about `Wanted.name`, so that equal records are recognised."""
-    owned: tuple[tuple[str, int], ...] = ()
-    """The last SRV records whose targets were seen to be pods of the Service."""
     made: Made = attrs.field(factory=Made)
     """What was found last, and from what."""
 
