@@ -47,7 +47,7 @@ Lookup = Asking[Outcome]
 def lookup(wanted: Wanted, memory: Memory, now: float, rng: random.Random) -> Lookup:
     """One lookup of one Service, which begins now; what it learns is added to the memory."""
     look = Look(wanted, memory, now, rng)
-    outcome: Outcome | None = None
+    outcome: Outcome
     try:
         if (
             wanted.records == "address"
@@ -63,13 +63,12 @@ def lookup(wanted: Wanted, memory: Memory, now: float, rng: random.Random) -> Lo
         outcome = yield from _outcome(look, came)
     except StopError as stop:
         outcome = stop.outcome
-    finally:
-        if not isinstance(outcome, Found):
-            memory.doubt()
+    if isinstance(outcome, Found):
+        memory.known = True
+    else:
+        memory.doubt()
     if isinstance(outcome, Empty):
         memory.forget()
-    elif isinstance(outcome, Found):
-        memory.known = True
     return outcome
 
 
