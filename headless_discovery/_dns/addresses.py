@@ -108,8 +108,8 @@ def _without_srv(look: Look, said: Reply, rest: Asking[Came]) -> Asking[Came]:
             if not isinstance(stop.outcome, Unknown) or not meaning.is_refused(stop.outcome.error):
                 raise
         else:
-            refused = isinstance(said, LookupFailed) and meaning.is_refused(said)
-            look.memory.no_srv_until = look.now + (_NO_SRV if refused else _DENIED)
+            holds = _NO_SRV if meaning.is_refused(said) else _DENIED
+            look.memory.no_srv_until = look.now + holds
             return found
     return Unknown(meaning.no_srv(look.wanted, said))
 
@@ -226,7 +226,7 @@ def _nobody(look: Look, families: Mapping[Type, Reply], said: Reply | None) -> A
     wanted = look.wanted
     failures = [reply for reply in families.values() if isinstance(reply, LookupFailed)]
     gone = any(isinstance(reply, Answer) and reply.no_such_name for reply in families.values())
-    if failures and not gone and not meaning.is_refused(said):
+    if failures and not (gone or meaning.is_refused(said) or meaning.is_no_such_name(said)):
         return Unknown(failures[0])
     if isinstance(said, Answer) and said.services:
         if gone or len(wanted.types) == 2:

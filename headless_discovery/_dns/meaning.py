@@ -101,9 +101,7 @@ def is_no_such_name(reply: Reply | None) -> bool:
 
 
 def is_refused(reply: Reply | DiscoveryError | None) -> bool:
-    """Whether a server will not answer this record type, or knows none such."""
-    if isinstance(reply, Answer):
-        return is_no_such_name(reply)
+    """Whether a server will not answer this record type."""
     return isinstance(reply, LookupFailed) and reply.rcode in _REFUSALS
 
 
