@@ -62,14 +62,13 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
         if isinstance(said, Answer) and said.services and not said.truncated:
             memory.too_large = None  # it fits again
             return said
-    if not all(map(_is_plain, families.values())):
-        if any(isinstance(reply, Answer) and reply.alias for reply in families.values()):
-            if said is None:
-                [said] = yield [Question(wanted.below, Type.SRV)]
-            families = _no_alias(wanted, families, said)
-        meaning.check_whole(questions, families.values())
-        if not any(isinstance(reply, Answer) and reply.addresses for reply in families.values()):
-            return (yield from _nobody(look, families, said))
+    if any(isinstance(reply, Answer) and reply.alias for reply in families.values()):
+        if said is None:
+            [said] = yield [Question(wanted.below, Type.SRV)]
+        families = _no_alias(wanted, families, said)
+    meaning.check_whole(questions, families.values())
+    if not any(isinstance(reply, Answer) and reply.addresses for reply in families.values()):
+        return (yield from _nobody(look, families, said))
     if isinstance(wanted.port, str) and isinstance(said, Answer) and said.negative:
         return (yield from diagnose(look, said))
     if meaning.is_no_such_name(said):
@@ -83,13 +82,6 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     if isinstance(said, LookupFailed) and not failed_before and not meaning.is_refused(said):
         return Unknown(said)
     return (yield from _without_srv(look, said, rest))
-
-
-def _is_plain(reply: Reply) -> bool:
-    """Whether it lists addresses, all of them, and nothing else; nearly all do."""
-    if not isinstance(reply, Answer):
-        return False
-    return bool(reply.addresses) and not (reply.alias or reply.truncated)
 
 
 def _srv_again(look: Look) -> Asking[Reply]:
