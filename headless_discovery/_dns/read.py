@@ -318,14 +318,8 @@ def _target(record: _Row, skipped: int, name: _Name) -> str:
 
 def _alias(aliases: Sequence[_Row], name: _Name) -> str | None:
     """Where the last of the first owner's leads: it can have but one."""
-    return next(
-        (
-            _target(record, 0, name)
-            for record in reversed(aliases)
-            if record.owner == aliases[0].owner
-        ),
-        None,
-    )
+    last = [record for record in aliases if record.owner == aliases[0].owner][-1:]
+    return _target(last[0], 0, name) if last else None
 
 
 def _texts(wire: bytes, records: Iterable[_Row]) -> tuple[str, ...]:
