@@ -162,17 +162,15 @@ def _half_glued(wanted: Wanted, members: Members) -> list[str]:
 
     A cache adds what it happens to have. (A dashed name has but one family.)
     """
-    text = "".join(itertools.chain.from_iterable(members.values()))
-    if len(wanted.types) == 2 or not (":" in text and "." in text):
+    if len(wanted.types) == 2 or len(_families(members)) < 2:
         return []  # nearly always
-    [wanted_type] = wanted.types
-    lacking = {
-        name: addresses
+    return [
+        name
         for name, addresses in members.items()
-        if addresses and wanted_type not in map(family_of, addresses)
-    }
-    named_so = {*_dashed_of(lacking, Type.A), *_dashed_of(lacking, Type.AAAA)}
-    return [name for name in lacking if name not in named_so]
+        if addresses
+        and wanted.types[0] not in map(family_of, addresses)
+        and name.partition(".")[0] not in map(dashed, addresses)
+    ]
 
 
 # Endpoints.
@@ -228,10 +226,7 @@ def _columns(
         # Nearly always: one port number for each pod.
         return names, map(numbers.__getitem__, names), repeat(wanted.asked_for)
     several = _several_numbers(services)
-    if max(map(len, several.values())) < 2:
-        ports = [next(iter(several[name]), None) for name in names]
-        return names, ports, repeat(wanted.asked_for)
-    if wanted.port is None:  # several mean that the Service has several
+    if wanted.port is None and max(map(len, several.values())) > 1:  # the Service has several
         return names, repeat(None), repeat(wanted.asked_for)
     # The lowest number has the requested port as identity; further ones have another.
     rows = sorted(
@@ -254,8 +249,12 @@ def _several_numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, Sequen
 def _of_family(wanted: Wanted, members: Members) -> Members:
     """The addresses that the caller wants, the preferred family first, the lowest first."""
     types = wanted.types
-    families = _families_of_one_each(members)
-    if families and families <= set(types) and (len(families) == 1 or wanted.family == "any"):
+    families = _families(members)
+    if (
+        set(map(len, members.values())) == {1}
+        and families <= set(types)
+        and (len(families) == 1 or wanted.family == "any")
+    ):
         return members  # nearly always: there is nothing to rank, and none to leave out
     kept: dict[str, Names] = {}
     for name, addresses in members.items():
@@ -269,13 +268,10 @@ def _of_family(wanted: Wanted, members: Members) -> Members:
     return _one_family(wanted, kept) if wanted.family.startswith("prefer") else kept
 
 
-def _families_of_one_each(members: Members) -> set[Type]:
-    """The families that there are, if every name has one address; else none."""
-    addresses = list(itertools.chain.from_iterable(members.values()))
-    if len(addresses) != len(members) or not all(members.values()):
-        return set()
-    sixes = sum([":" in address for address in addresses]) if ":" in "".join(addresses) else 0
-    return {family for family, n in ((Type.A, len(addresses) - sixes), (Type.AAAA, sixes)) if n}
+def _families(members: Members) -> set[Type]:
+    """Of all addresses together; both, too, where an IPv6 one ends in dots."""
+    text = "".join(itertools.chain.from_iterable(members.values()))
+    return {rdtype for mark, rdtype in ((".", Type.A), (":", Type.AAAA)) if mark in text}
 
 
 def _one_family(wanted: Wanted, members: Members) -> Members:
