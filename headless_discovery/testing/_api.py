@@ -36,8 +36,8 @@ class FakeApi:
         self.failures_left: float = math.inf
         self.broken: int = 0
         """How often all watches were disconnected."""
-        # Of each Service: its slices as last said, and since which version.
-        self._said: dict[Key, dict[str, tuple[str, int]]] = {}
+        self._said: dict[Key, dict[str, _Object]] = {}
+        """The slices of each Service as last said."""
 
     def fail(self, kind: ApiFailure, times: int | None) -> None:
         """Disconnects all watches, and fails so many requests, or all until `heal`."""
@@ -57,27 +57,25 @@ class FakeApi:
         self.failures_left -= 1
         return self.failure
 
-    def slices(self, key: Key) -> dict[str, bytes]:
-        """The slices of a Service by their names, as JSON."""
+    def slices(self, key: Key) -> dict[str, _Object]:
+        """The slices of a Service by their names; one that did not change has its old version."""
         model, before = self.model, self._said.get(key, {})
         service, slices = model.services.get(key), model.slices(key)
         found = {one.name: _written(key, one) for one in slices if one.name}
         if service is not None and service.external_name:  # the controller leaves what there was
-            found |= {name: json.loads(text) for name, (text, _) in before.items()}
+            found |= before
         elif service is not None:
             derived = [one for one in slices if not one.name]
             for one in derived or ([Slice((), ())] if service.selector else ()):
                 made = _derived(service, one, found)
                 found[made["metadata"]["name"]] = made
-        after = self._said[key] = {}
-        said: dict[str, bytes] = {}
         for name, each in found.items():
-            text = _json(each)
-            was, version = before.get(name, ("", 0))
-            after[name] = text, version if was == text else model.version
-            each["metadata"]["resourceVersion"] = str(after[name][1])
-            said[name] = _json(each).encode()
-        return said
+            if name in before:
+                each["metadata"]["resourceVersion"] = before[name]["metadata"]["resourceVersion"]
+            if each != before.get(name):
+                each["metadata"]["resourceVersion"] = str(model.version)
+        self._said[key] = found
+        return found
 
 
 def _written(key: Key, one: Slice) -> _Object:
@@ -225,7 +223,7 @@ class _FakeWatcher:
         self._clock = clock
         self._stopped = False
         self._service: Key | None = None  # while a response is open
-        self._said: dict[str, bytes] = {}
+        self._said: dict[str, _Object] = {}
         self._version = self._broken = -1
         self._ends_at = math.inf
 
@@ -259,33 +257,34 @@ class _FakeWatcher:
         """When there is something to do."""
         if self._stopped:
             return None
-        if self._service is not None and (
-            self._version != self._api.model.version or self._broken != self._api.broken
-        ):
+        if self._service is None:
+            return self.watch.wake_at
+        if self._version != self._api.model.version or self._broken != self._api.broken:
             return self._clock.now()
         return min(self.watch.wake_at, self._ends_at)
 
     def paced(self) -> Iterator[float]:
         """Does it; that takes no time."""
-        now = self._clock.now()
+        for _ in self._turn(self._clock.now()):
+            pass
+        yield from ()
+
+    def _turn(self, now: float) -> Pauses:
         if self._service is None:
             path = self.watch.next(now)
             if path is not None:
-                _all_of(self._asked(path, now))
+                yield from self._asked(path, now)
         elif self._broken != self._api.broken:
-            self._over("connection reset", now)
+            self._service = None
+            yield from self.watch.ended("connection reset", now)
         elif now >= self._ends_at:
-            self._over(None, now)
+            self._service = None
+            yield from self.watch.ended(None, now)
         else:
-            _all_of(self._changes(self._service, now))
-        _all_of(self.watch.tick(now))
+            yield from self._changes(self._service, now)
+        yield from self.watch.tick(now)
         if self.watch.finished:
-            self._service, self._ends_at = None, math.inf
-        yield from ()
-
-    def _over(self, error: str | None, now: float) -> None:
-        self._service, self._ends_at = None, math.inf
-        _all_of(self.watch.ended(error, now))
+            self._service = None
 
     def _asked(self, path: str, now: float) -> Pauses:
         watch, api = self.watch, self._api
@@ -310,18 +309,16 @@ class _FakeWatcher:
         self._version, self._broken = api.model.version, api.broken
         watch.answered(200, {}, now)
         if since is not None:
-            self._version = int(since)
             yield from self._changes(key, now)
             return
         self._said = api.slices(key)
         for found in self._said.values():
             yield from watch.received(_event("ADDED", found), now)
-        end = ',"annotations":{"k8s.io/initial-events-end":"true"}'
-        yield from watch.received(_bookmark(self._version, end), now)
+        yield from watch.received(_event("BOOKMARK", _first_bookmark(self._version)), now)
 
     def _refused(self, code: int, reason: str, message: str, now: float) -> Pauses:
         self.watch.answered(code, {"content-type": "application/json"}, now)
-        yield from self.watch.received(_status(code, reason, message), now)
+        yield from self.watch.received(_json(_status(code, reason, message)), now)
         yield from self.watch.ended(None, now)
 
     def _changes(self, service: Key, now: float) -> Pauses:
@@ -332,51 +329,50 @@ class _FakeWatcher:
         events: list[tuple[int, bytes]] = []
         for name, found in after.items():
             if before.get(name) != found:
-                at = int(json.loads(found)["metadata"]["resourceVersion"])
-                events.append((at, _event("MODIFIED" if name in before else "ADDED", found)))
+                kind = "MODIFIED" if name in before else "ADDED"
+                since = int(found["metadata"]["resourceVersion"])
+                events.append((since, _event(kind, found)))
         for name in before.keys() - after.keys():
-            gone = json.loads(before[name])
-            gone["metadata"]["resourceVersion"] = str(version)
-            events.append((version, _event("DELETED", _json(gone).encode())))
+            metadata = {**before[name]["metadata"], "resourceVersion": str(version)}
+            gone = {**before[name], "metadata": metadata}
+            events.append((version, _event("DELETED", gone)))
         for _, data in sorted(events):
             yield from self.watch.received(data, now)
 
 
-def _all_of(pauses: Pauses) -> None:
-    for _ in pauses:
-        pass
+def _json(found: object) -> bytes:
+    return json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _json(found: object) -> str:
-    return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+def _event(kind: str, found: _Object) -> bytes:
+    return _json({"type": kind, "object": found}) + b"\n"
 
 
-def _event(kind: str, found: bytes) -> bytes:
-    return b'{"type":"%s","object":%s}\n' % (kind.encode(), found)
+def _first_bookmark(version: int) -> _Object:
+    """What ends the slices that a watch begins with."""
+    annotations = {"k8s.io/initial-events-end": "true"}
+    return {
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {"resourceVersion": str(version), "annotations": annotations},
+        "addressType": "",
+        "endpoints": None,
+        "ports": None,
+    }
 
 
-def _bookmark(version: int, more: str) -> bytes:
-    return _event(
-        "BOOKMARK",
-        (
-            '{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":'
-            f'{{"resourceVersion":"{version}"{more}}},"addressType":"","endpoints":null,"ports":null}}'
-        ).encode(),
-    )
-
-
-def _status(code: int, reason: str, message: str) -> bytes:
-    found: _Object = {
+def _status(code: int, reason: str, message: str) -> _Object:
+    details = {"details": {"group": "discovery.k8s.io", "kind": "endpointslices"}}
+    return {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
         "message": message,
         "reason": reason,
+        **(details if code == 403 else {}),
+        "code": code,
     }
-    if code == 403:
-        found["details"] = {"group": "discovery.k8s.io", "kind": "endpointslices"}
-    return _json(found | {"code": code}).encode()
 
 
 def _forbidden(namespace: str) -> str:
