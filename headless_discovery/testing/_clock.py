@@ -115,7 +115,7 @@ class FakeClock(Clock):
 
     async def sleep_async(self, seconds: float) -> None:
         """Returns at once, that many seconds later."""
-        await self.wait_for_async(TaskWaiters(), _never, self._now + seconds)
+        await self.wait_for_async(TaskWaiters(), lambda: False, self._now + seconds)
 
     async def wait_for_async(
         self,
@@ -127,7 +127,7 @@ class FakeClock(Clock):
     ) -> bool:
         """As `wait_for`; but time advances only when all other tasks wait."""
         horizon = min(until, self._now + _FOR_EVER)
-        cancel = self.call_at(until, waiters.wake) if until <= horizon else _nothing
+        cancel = self.call_at(until, waiters.wake)
         try:
             while not predicate() and self._now < until:
                 if self._advancing:
@@ -175,14 +175,6 @@ class FakeClock(Clock):
         return True
 
 
-def _nothing() -> None:
-    """What there is to cancel where nothing was begun."""
-
-
-def _never() -> bool:
-    return False
-
-
 def _left(patience: float) -> Callable[[], float]:
     return lambda: patience - time.monotonic()
 
@@ -212,7 +204,7 @@ class _Background:
         self._clock = clock
         self._work = work
         self._at = math.inf
-        self._cancel = _nothing
+        self._cancel: Callable[[], None]  # where the time is finite
 
     def runs(self) -> bool:
         """Whether it does: nothing can go wrong with it."""

@@ -14,10 +14,6 @@ from ._server import Wire
 _T = TypeVar("_T")
 
 
-def _never() -> bool:
-    return False
-
-
 SERVER = Server("10.96.0.10", 53)
 
 
@@ -72,7 +68,7 @@ class FakeResolver(Resolver):
         steps: Steps[_T],
         clock: Clock,
         *,
-        stop: Callable[[], bool] = _never,
+        stop: Callable[[], bool] = lambda: False,
         until: float = math.inf,
     ) -> _T:
         """Advances the clock by the duration of the lookup."""
