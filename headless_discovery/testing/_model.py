@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .._endpoint import dashed
-from . import _addresses
-from ._addresses import Networks, family_of
+from ._addresses import OF_PODS, OF_SERVICES, Networks, family_of
 from ._placing import Fits, Site, fits_of
 
 PER_SLICE = 100
@@ -279,10 +278,10 @@ class Model:
     """What their controller makes of Endpoints, where a Service has no selector."""
     version: int = 1
     """Goes up with each change; what was derived from an older one no longer holds."""
-    networks: Networks = attrs.field(factory=_addresses.of_pods)
+    networks: Networks = attrs.field(factory=lambda: Networks(OF_PODS))
     leases: dict[Key, tuple[str, ...]] = attrs.field(factory=dict)
     """Addresses that are kept for Pods of these names."""
-    _virtual: Networks = attrs.field(factory=_addresses.of_services)
+    _virtual: Networks = attrs.field(factory=lambda: Networks(OF_SERVICES))
     _of_nodes: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
     _at: dict[str, list[Pod]] = attrs.field(factory=dict)
     _slices: dict[Key, tuple[Slice, ...]] = attrs.field(factory=dict)
