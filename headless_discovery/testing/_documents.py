@@ -192,22 +192,20 @@ def _check_size(root: Any, children: Callable[[Any], list[Any]]) -> None:
     """Raises `ValueError` for what cannot be written out."""
     sizes: dict[int, int] = {}
     above: set[int] = set()
-    todo: list[tuple[Any, list[Any] | None]] = [(root, None)]
-    while todo:
-        node, inside = todo.pop()
-        if inside is not None:
-            above.remove(id(node))
-            sizes[id(node)] = size = 1 + sum(sizes[id(child)] for child in inside)
-            if size > 10 * len(sizes) + _UNFOLDED:
-                raise ValueError("its aliases expand to more than can be read")
-        elif id(node) in above:
+
+    def size_of(node: Any) -> int:
+        here = id(node)
+        if here in above:
             raise ValueError("it contains itself")
-        elif id(node) not in sizes:
+        if here not in sizes:
             if len(above) == _DEEPEST:
                 raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
-            if inside := children(node):
-                above.add(id(node))
-                todo.append((node, inside))
-                todo += [(child, None) for child in inside]
-            else:
-                sizes[id(node)] = 1
+            above.add(here)
+            size = 1 + sum(map(size_of, children(node)))
+            above.remove(here)
+            sizes[here] = size
+            if size > 10 * len(sizes) + _UNFOLDED:
+                raise ValueError("its aliases expand to more than can be read")
+        return sizes[here]
+
+    size_of(root)

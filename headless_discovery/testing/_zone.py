@@ -126,7 +126,8 @@ class Zone:
             case _packer.SRV:
                 return self._services(name, [target for target in targets if not target.alias])
             case _packer.CNAME:
-                return self._aliases(name, targets), ()
+                aliases = [target.host for target in targets if target.alias]
+                return tuple(self._record(name, kind, alias) for alias in aliases), ()
         return (), ()
 
     # From targets to records.
@@ -179,9 +180,6 @@ class Zone:
                 kind = A if family_of(target.host) == 4 else AAAA
                 glue[address] = self._record(target.name, kind, target.host)
         return tuple(answer.values()), tuple(glue.values())
-
-    def _aliases(self, name: str, targets: Iterable[_Target]) -> tuple[Record, ...]:
-        return tuple(self._record(name, CNAME, target.host) for target in targets if target.alias)
 
     # From names to targets.
 
