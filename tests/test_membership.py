@@ -691,10 +691,10 @@ def test_a_wrong_is_kept_apart_with_its_error() -> None:
     members = membership()
     wrong = Wrong(NotHeadless("a virtual IP"))
     members.learn(wrong, 0, 0)
-    assert members.error is wrong.error
+    assert members.snapshot.error is wrong.error
     assert members.snapshot.state is State.PENDING
     members.learn(found("a"), 5, 5)
-    assert members.error is None
+    assert members.snapshot.error is None
     members.learn(wrong, 10, 10)
     assert (names(members), members.snapshot.state) == ("a", State.STALE)
     assert members.snapshot.error is wrong.error

@@ -166,8 +166,6 @@ class Membership:
         self._source = source
         self.due: float = -math.inf
         """When the next lookup is due."""
-        self.error: DiscoveryError | None = None
-        """Why nothing is known, while nothing is."""
         self.run: Run | None = None
         """The answers up to the last one, if it had members."""
         self._policy = policy
@@ -235,7 +233,7 @@ class Membership:
         if isinstance(outcome, (Unknown, Wrong)):
             self._failed(outcome.error, now)
             return None
-        self._failures, self._not_before, self.error = 0, -math.inf, None
+        self._failures, self._not_before = 0, -math.inf
         if isinstance(outcome, Empty):
             return self._empty(outcome, Heard(asked_at, now, outcome.ttl, outcome.stale), now)
         heard = Heard(asked_at, now, outcome.ttl, outcome.stale, outcome.authoritative)
@@ -247,8 +245,6 @@ class Membership:
         self._failures += 1
         pause = max(policy.refresh_floor, self._rng.uniform(0, bound))
         self._not_before = self.due = now + pause
-        if self.snapshot.state is State.PENDING:
-            self.error = error
         state = State.PENDING if self.snapshot.state is State.PENDING else State.STALE
         self.snapshot = attrs.evolve(
             self.snapshot, state=state, source=self._source, reason=str(error), error=error

@@ -291,10 +291,9 @@ class Store:
 
     def raise_if_unknown(self) -> None:
         """Raises why nothing is known: a new copy for each caller, with its own traceback."""
-        if self.known:
-            return
-        error = self.view.membership.error
-        raise self.nothing_yet() if error is None else copy.copy(error)
+        snapshot = self.snapshot
+        if snapshot.state is State.PENDING:
+            raise copy.copy(snapshot.error) if snapshot.error else self.nothing_yet()
 
     def nothing_yet(self) -> LookupFailed:
         """Why nothing is known although nothing has failed."""
