@@ -39,11 +39,10 @@ a waiter
     same set are a `Run`: it has the time for which that set has been confirmed.
 """
 
-import itertools
 import math
 import operator
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Self
 
 import attrs
@@ -235,9 +234,9 @@ class Membership:
             return None
         self._failures, self._not_before = 0, -math.inf
         if isinstance(outcome, Empty):
-            return self._empty(outcome, Heard(asked_at, now, outcome.ttl, outcome.stale), now)
+            return self._empty(outcome, Heard(asked_at, now, outcome.ttl, outcome.stale))
         heard = Heard(asked_at, now, outcome.ttl, outcome.stale, outcome.authoritative)
-        return self._found(outcome, heard, now)
+        return self._found(outcome, heard)
 
     def _failed(self, error: DiscoveryError, now: float) -> None:
         policy = self._policy
@@ -250,7 +249,7 @@ class Membership:
             self.snapshot, state=state, source=self._source, reason=str(error), error=error
         )
 
-    def _found(self, found: Found, asked: Heard, now: float) -> Change | None:
+    def _found(self, found: Found, asked: Heard) -> Change | None:
         members, departing = self.snapshot.endpoints, self.snapshot.departing
         gone: Sequence[Endpoint] = ()
         come: Sequence[Endpoint] = ()
@@ -263,13 +262,13 @@ class Membership:
         self._confirmed_at = asked.at
         self.run = self._run_on(members, asked)
         pause = math.inf if found.authoritative else self._pause(found.ttl)
-        self.due = now + (min(pause, _CONFIRM_AFTER) if departing else pause)
+        self.due = asked.answered + (min(pause, _CONFIRM_AFTER) if departing else pause)
         changed = self._show(
             State.LIVE if found.error is None else State.STALE,
-            endpoints=_merged(members, departing) if departing else members,
+            endpoints=tuple(sorted(members + departing, key=identity_of)) if departing else members,
             departing=departing,
             ttl=found.ttl,
-            now=now,
+            now=asked.answered,
             error=found.error,
         )
         gone = without(gone, departing) if departing else gone
@@ -319,7 +318,8 @@ class Membership:
             if recent and not asked.confirms(since.first):
                 missing[identity] = since
                 departing.append(endpoint)
-        self._forget(unlisted.keys() - missing.keys())
+        left = unlisted.keys() - missing.keys()
+        self._appeared = {each: when for each, when in self._appeared.items() if each not in left}
         self._missing = missing
         return tuple(departing)
 
@@ -379,19 +379,13 @@ class Membership:
         )
         return attrs.evolve(endpoint, addresses=tuple(newest_first))
 
-    def _forget(self, gone: Collection[tuple[str, str]]) -> None:
-        if not self._appeared.keys().isdisjoint(gone):
-            self._appeared = {
-                identity: when for identity, when in self._appeared.items() if identity not in gone
-            }
-
-    def _empty(self, empty: Empty, asked: Heard, now: float) -> Change | None:
+    def _empty(self, empty: Empty, asked: Heard) -> Change | None:
         policy, before = self._policy, self.snapshot
         self.run = None
         kept = before.endpoints
         if empty.kept is None:
             pause = min(max(empty.ttl, policy.refresh_floor), _EMPTY_ASKS, policy.max_refresh)
-            self.due = now + self._jittered(pause)
+            self.due = asked.answered + self._jittered(pause)
             believed = self._believes_copies(asked)
         else:  # the source pushes changes, and lists pods that are not ready
             listed = by_identity(empty.kept)
@@ -416,7 +410,7 @@ class Membership:
         self._missing, self._appeared = {}, {}
         self._published = None
         self._grace = None
-        changed = self._show(State.EMPTY, ttl=empty.ttl, now=now, error=empty.error)
+        changed = self._show(State.EMPTY, ttl=empty.ttl, now=asked.answered, error=empty.error)
         return change_of(before.endpoints, (), self.snapshot) if changed else None
 
     def _believes_copies(self, asked: Heard) -> bool:
@@ -473,7 +467,3 @@ class Membership:
 
     def _jittered(self, pause: float) -> float:
         return pause * (1 + self._rng.uniform(0, self._policy.jitter))
-
-
-def _merged(*parts: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-    return tuple(sorted(itertools.chain(*parts), key=identity_of))
