@@ -244,6 +244,18 @@ def test_an_address_of_the_other_family_comes_last_however_new_it_is(one: str, t
     assert members.snapshot.endpoints[0].addresses == (one, two)
 
 
+@pytest.mark.parametrize("addresses", [("10.0.0.1", "fd00::1"), ("fd00::1", "10.0.0.1")])
+def test_a_pod_with_one_address_of_each_family_is_shown_as_it_was_found(
+    addresses: tuple[str, str],
+) -> None:
+    """So a set of thousands of them takes no longer than one of a single family."""
+    members, both = membership(), pod("a", *addresses)
+    members.learn(Found((both, pod("b")), 5), 0, 0)
+    assert members.snapshot.endpoints[0] is both
+    members.learn(Found((both, pod("c")), 5), 5, 5)
+    assert members.snapshot.endpoints[0] is both
+
+
 def test_of_two_addresses_of_version_6_the_one_that_appeared_last_comes_first() -> None:
     members = membership()
     members.learn(Found((pod("a", "fd00::1", "10.0.0.1"),), 5), 0, 0)

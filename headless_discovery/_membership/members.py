@@ -344,7 +344,7 @@ class Membership:
         ``hostname`` and a ``subdomain``): the newest keeps the identity, each of the others has one
         with its address. ``several`` takes up what is known of such names.
         """
-        if len(endpoint.addresses) > 1 or (before is not None and len(before.addresses) > 1):
+        if _has_several(endpoint) or (before is not None and _has_several(before)):
             endpoint = self._newest_first(endpoint, before, asked.at)
             six = ":" in endpoint.address
             used = tuple(each for each in endpoint.addresses if (":" in each) is six)
@@ -467,3 +467,9 @@ class Membership:
 
     def _jittered(self, pause: float) -> float:
         return pause * (1 + self._rng.uniform(0, self._policy.jitter))
+
+
+def _has_several(endpoint: Endpoint) -> bool:
+    """Whether it has more than one address of a family: one of each has an order already."""
+    first, *others = endpoint.addresses
+    return len(others) > 1 or (len(others) == 1 and (":" in first) is (":" in others[0]))
