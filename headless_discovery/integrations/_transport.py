@@ -1,4 +1,4 @@
-"""What the transports for httpx and httpx2 do: the two differ in the name of their library alone.
+"""The transports for httpx and httpx2, which differ in the name of their library alone.
 
 They send and wait; what they decide is in `_http`.
 """
@@ -7,9 +7,7 @@ import contextlib
 import functools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, ClassVar
-
-import attrs
+from typing import Any, ClassVar, Generic, TypeVar
 
 from .. import aio
 from .._attempts import connection_failed, not_reached
@@ -18,7 +16,13 @@ from .._attempts.use import InUse
 from .._endpoint import Endpoint
 from .._errors import DiscoveryError
 from .._peers import Peers
+from .._selection import Key
 from ._http import KEEPALIVE_EXPIRY, Addressing, Hosts, Named, error_of, may_be_repeated
+
+P = TypeVar("P", Peers, aio.Peers)
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Transport = TypeVar("Transport")
 
 
 class SentRequest:
@@ -135,58 +139,54 @@ class ReplyBody:
             self._dropped.append(self._stream)
 
 
-@attrs.frozen
 class HttpLibrary:
-    """The classes of one library that a transport uses."""
+    """One library, and what a transport makes of its classes."""
 
-    module: Any
-    no_peer: Callable[..., Exception]
-    sent: Callable[[Any], Any]
-    reply: Callable[..., Any]
-    closed: tuple[type[Exception], ...] = attrs.field(init=False)
-    """What is raised when the server has closed the connection."""
-    limits: Any = attrs.field(init=False)
-
-    @closed.default
-    def _closed_of_the_module(self) -> tuple[type[Exception], ...]:
-        return (self.module.ReadError, self.module.WriteError, self.module.RemoteProtocolError)
-
-    @limits.default
-    def _limits_of_the_module(self) -> Any:
-        return self.module.Limits(
+    def __init__(self, module: Any, no_peer: Callable[..., Exception]) -> None:
+        self.module = module
+        self.no_peer = no_peer
+        bodies = (module.SyncByteStream, module.AsyncByteStream)
+        self.sent: Callable[[Any], Any] = type("Sent", (SentRequest, *bodies), {"library": module})
+        self.reply: Callable[..., Any] = type("Reply", (ReplyBody, *bodies), {})
+        self.closed = (module.ReadError, module.WriteError, module.RemoteProtocolError)
+        """What is raised when the server has closed the connection."""
+        self.limits = module.Limits(
             max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_EXPIRY
         )
 
 
-class _Sender:
+class _Sender(Generic[P, Request, Transport]):
     """What is set up for threads and for tasks alike."""
 
     _library: ClassVar[HttpLibrary]
+    _plain: ClassVar[str]
+    """The name of the library's own transport."""
 
     def __init__(
         self,
-        peers: Peers | aio.Peers,
+        peers: P,
         *,
-        plain: Callable[..., Any],
-        key: Callable[[Any], Any] | None,
-        others: Any,
-        host: Named,
-        tls_name: Named,
+        key: Callable[[Request], Key | None] | None = None,
+        make: Callable[[], Transport] | None = None,
+        others: Transport | None = None,
+        host: Named = "url",
+        tls_name: Named = "url",
     ) -> None:
-        """``plain`` makes a transport of the library's own; the rest is what the caller gave."""
+        self._peers: P = peers
         self._key = key
         self._addressing = Addressing(host, tls_name)
         self._hosts = Hosts.of(peers)
         # Once: it takes 30 ms.
         self._trusted = functools.cache(self._library.module.create_ssl_context)
-        self._others = plain(verify=self._trusted()) if others is None else others
+        self._others: Any = self._made() if others is None else others
         self._dropped: deque[Any] = deque()
         """Replies that were not closed; the next request closes them."""
-        self._plain = plain
+        made = make or functools.partial(self._made, limits=self._library.limits)
+        self._transports: Any = peers.clients(lambda _endpoint: made())
 
-    def _made(self) -> Any:
-        """The transport of one pod."""
-        return self._plain(verify=self._trusted(), limits=self._library.limits)
+    def _made(self, **options: Any) -> Any:
+        """A transport of the library's own."""
+        return getattr(self._library.module, self._plain)(verify=self._trusted(), **options)
 
     def _replied(self, response: Any, in_use: InUse, borrowed: Any) -> Any:
         """The reply; the pod is in use until its body is closed or dropped."""
@@ -198,14 +198,20 @@ class _Sender:
         return response
 
 
-class SyncSender(_Sender):
+class SyncSender(_Sender[Peers, Request, Transport], Generic[Request, Response, Transport]):
     """Sends for threads."""
 
-    def __init__(self, peers: Peers, make: Callable[[], Any] | None, **given: Any) -> None:
-        super().__init__(peers, **given)
-        self._peers = peers
-        made = make or self._made
-        self._transports: Any = peers.clients(lambda _endpoint: made()).__enter__()
+    _plain = "HTTPTransport"
+
+    def handle_request(self, request: Request) -> Response:
+        """Sends one request; called by the library.
+
+        Raises:
+            NoPeer: No pod could be chosen.
+            TransportError: The error of the last pod that was tried.
+        """
+        response: Response = self._handle(request)
+        return response
 
     def _handle(self, request: Any) -> Any:
         host, sent = request.url.host, self._library.sent(request)
@@ -243,7 +249,7 @@ class SyncSender(_Sender):
                 if self._transports._closed or not any(map(_is_broken, connections)):
                     raise  # after its end, a transport would open connections that stay open
                 # That says nothing of the pod: the server closed it while it was idle.
-                for each in filter(_is_idle, _connections(transport)):
+                for each in _idle(transport):
                     each.close()
                 if not (sent.may_be_repeated and sent.is_whole):
                     in_use.drop()
@@ -268,14 +274,20 @@ class SyncSender(_Sender):
         self._others.close()
 
 
-class AsyncSender(_Sender):
+class AsyncSender(_Sender[aio.Peers, Request, Transport], Generic[Request, Response, Transport]):
     """Sends for tasks."""
 
-    def __init__(self, peers: aio.Peers, make: Callable[[], Any] | None, **given: Any) -> None:
-        super().__init__(peers, **given)
-        self._peers = peers
-        made = make or self._made
-        self._transports: Any = peers.clients(lambda _endpoint: made())
+    _plain = "AsyncHTTPTransport"
+
+    async def handle_async_request(self, request: Request) -> Response:
+        """Sends one request; called by the library.
+
+        Raises:
+            NoPeer: No pod could be chosen.
+            TransportError: The error of the last pod that was tried.
+        """
+        response: Response = await self._handle(request)
+        return response
 
     async def _handle(self, request: Any) -> Any:
         host, sent = request.url.host, self._library.sent(request)
@@ -313,7 +325,7 @@ class AsyncSender(_Sender):
                 if self._transports._closed or not any(map(_is_broken, connections)):
                     raise  # after its end, a transport would open connections that stay open
                 # That says nothing of the pod: the server closed it while it was idle.
-                for each in filter(_is_idle, _connections(transport)):
+                for each in _idle(transport):
                     await each.aclose()
                 if not (sent.may_be_repeated and sent.is_whole):
                     in_use.drop()
@@ -367,8 +379,8 @@ def _connections(transport: Any) -> list[Any]:
     return getattr(getattr(transport, "_pool", None), "connections", [])
 
 
-def _is_idle(connection: Any) -> bool:
-    return bool(connection.is_idle())
+def _idle(transport: Any) -> list[Any]:
+    return [each for each in _connections(transport) if each.is_idle()]
 
 
 def _is_broken(connection: Any) -> bool:

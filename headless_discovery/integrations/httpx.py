@@ -9,9 +9,6 @@ A request goes to a second pod only if the first one was never reached, or if it
 twice: its method is idempotent (RFC 9110, 9.2.2) or it has an ``Idempotency-Key``.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar
-
 try:
     import httpx
 except ImportError as _error:  # pragma: no cover - tests/integrations does it in its own process
@@ -19,34 +16,21 @@ except ImportError as _error:  # pragma: no cover - tests/integrations does it i
         "headless_discovery.integrations.httpx needs httpx: install headless_discovery[httpx]"
     ) from _error
 
-from .. import aio
-from .._peers import Peers
-from .._selection import Key
-from ._http import Named
-from ._transport import AsyncSender, HttpLibrary, ReplyBody, SentRequest, SyncSender
+from ._transport import AsyncSender, HttpLibrary, SyncSender
 
 __all__ = ["AsyncPeersTransport", "NoPeer", "PeersTransport"]
-
-KeyOf = Callable[[httpx.Request], Key | None]
-"""Gives the key of a request, or ``None``."""
 
 
 class NoPeer(httpx.ConnectError):
     """No pod could be chosen; the `DiscoveryError` that says why is its ``__cause__``."""
 
 
-class _Sent(SentRequest, httpx.SyncByteStream, httpx.AsyncByteStream):
-    library: ClassVar[Any] = httpx
+_LIBRARY = HttpLibrary(httpx, NoPeer)
 
 
-class _Reply(ReplyBody, httpx.SyncByteStream, httpx.AsyncByteStream):
-    """Its body is read by httpx."""
-
-
-_LIBRARY = HttpLibrary(httpx, NoPeer, _Sent, _Reply)
-
-
-class PeersTransport(SyncSender, httpx.BaseTransport):
+class PeersTransport(
+    SyncSender[httpx.Request, httpx.Response, httpx.BaseTransport], httpx.BaseTransport
+):
     """Sends each request for the Service to one of its pods.
 
     A request whose host is the Service, in any of its spellings, goes to a pod by the strategy of
@@ -69,38 +53,11 @@ class PeersTransport(SyncSender, httpx.BaseTransport):
 
     _library = _LIBRARY
 
-    def __init__(
-        self,
-        peers: Peers,
-        *,
-        key: KeyOf | None = None,
-        make: Callable[[], httpx.BaseTransport] | None = None,
-        others: httpx.BaseTransport | None = None,
-        host: Named = "url",
-        tls_name: Named = "url",
-    ) -> None:
-        super().__init__(
-            peers,
-            make,
-            plain=httpx.HTTPTransport,
-            key=key,
-            others=others,
-            host=host,
-            tls_name=tls_name,
-        )
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends one request; called by httpx.
-
-        Raises:
-            NoPeer: No pod could be chosen.
-            httpx.TransportError: The error of the last pod that was tried.
-        """
-        response: httpx.Response = self._handle(request)
-        return response
-
-
-class AsyncPeersTransport(AsyncSender, httpx.AsyncBaseTransport):
+class AsyncPeersTransport(
+    AsyncSender[httpx.Request, httpx.Response, httpx.AsyncBaseTransport],
+    httpx.AsyncBaseTransport,
+):
     """Sends each request for the Service to one of its pods; for asyncio and trio.
 
     It works as `PeersTransport` does, with the same arguments, and is used in the tasks of the
@@ -108,33 +65,3 @@ class AsyncPeersTransport(AsyncSender, httpx.AsyncBaseTransport):
     """
 
     _library = _LIBRARY
-
-    def __init__(
-        self,
-        peers: aio.Peers,
-        *,
-        key: KeyOf | None = None,
-        make: Callable[[], httpx.AsyncBaseTransport] | None = None,
-        others: httpx.AsyncBaseTransport | None = None,
-        host: Named = "url",
-        tls_name: Named = "url",
-    ) -> None:
-        super().__init__(
-            peers,
-            make,
-            plain=httpx.AsyncHTTPTransport,
-            key=key,
-            others=others,
-            host=host,
-            tls_name=tls_name,
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends one request; called by httpx.
-
-        Raises:
-            NoPeer: No pod could be chosen.
-            httpx.TransportError: The error of the last pod that was tried.
-        """
-        response: httpx.Response = await self._handle(request)
-        return response
