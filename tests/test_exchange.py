@@ -546,10 +546,15 @@ def test_what_is_not_needed_takes_no_place_of_what_is() -> None:
     assert world.now - 1000 <= 0.6
 
 
-def test_where_nothing_is_needed_all_is_waited_for() -> None:
+def test_where_nothing_is_needed_it_is_waited_for_as_briefly_from_the_start() -> None:
     world = World(servers=1)
-    [came] = world.ask(lambda _: Later(1.5, nodata), AAAA_TOO)
+    [came] = world.ask(lambda _: Later(0.4, nodata), AAAA_TOO)
     assert isinstance(came, Answer)
+    for seconds in (0.5, 0.02):
+        before = world.now
+        [came] = world.ask(lambda _: Later(0.6, nodata), AAAA_TOO)
+        assert isinstance(came, LookupTimeout)
+        assert world.now - before == pytest.approx(seconds)
 
 
 # A "no" of another zone.

@@ -34,6 +34,8 @@ from tests.lookups import (
 )
 
 SILENT = LookupTimeout("no answer")
+NO_TCP = LookupFailed("Connection refused")
+"""Silence over UDP, from a server that does not listen on TCP."""
 REFUSED = LookupFailed("REFUSED", rcode="REFUSED")
 NOTIMP = LookupFailed("NOTIMP", rcode="NOTIMP")
 BARE_NO = Answer("NXDOMAIN")
@@ -498,6 +500,7 @@ def test_another_is_needed_for_a_minute_after_it_had_addresses(zone: Zone, key: 
     assert look(zone, memory, now=160).needed(key)
 
 
+@pytest.mark.parametrize("reply", [SILENT, NO_TCP])
 @pytest.mark.parametrize("silent", ["A", "AAAA"])
 @pytest.mark.parametrize(
     ("zone", "wanted"),
@@ -509,18 +512,27 @@ def test_another_is_needed_for_a_minute_after_it_had_addresses(zone: Zone, key: 
     ids=["portless", "addresses", "unglued"],
 )
 def test_of_two_equal_families_one_that_stayed_silent_is_not_needed_the_next_time(
-    zone: Zone, wanted: dict[str, Any], silent: str
+    zone: Zone, wanted: dict[str, Any], silent: str, reply: Reply
 ) -> None:
     memory = Memory()
     asked_for = "web-0.web" if "web-0.web A" in zone else "web"
     other = {"A": "AAAA", "AAAA": "A"}[silent]
-    failing = {key: SILENT if key.endswith(f" {silent}") else each for key, each in zone.items()}
+    failing = {key: reply if key.endswith(f" {silent}") else each for key, each in zone.items()}
     assert look(failing, memory, family="any", **wanted).needed(f"{asked_for} {silent}")
     again = look(failing, memory, now=100, family="any", **wanted)
     assert not again.needed(f"{asked_for} {silent}")
     assert again.needed(f"{asked_for} {other}")
     look(zone, memory, now=200, family="any", **wanted)
     assert look(zone, memory, now=300, family="any", **wanted).needed(f"{asked_for} {silent}")
+
+
+@pytest.mark.parametrize("reply", [SILENT, NO_TCP])
+def test_of_two_equal_families_that_both_stayed_silent_both_are_needed(reply: Reply) -> None:
+    memory = Memory()
+    look({"web SRV": NODATA, "web A": reply, "web AAAA": reply}, memory, family="any")
+    again = look({**PODS, "web SRV": NODATA}, memory, now=100, family="any")
+    assert again.needed("web A")
+    assert again.needed("web AAAA")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from headless_discovery import LookupTimeout
+from headless_discovery import LookupFailed, LookupTimeout
 from tests.lookups import (
     NODATA,
     NXDOMAIN,
@@ -27,6 +27,9 @@ from tests.lookups import (
 )
 
 SILENT = LookupTimeout("no answer")
+NO_TCP = LookupFailed("Connection refused")
+"""Silence over UDP, from a server that does not listen on TCP."""
+UNREAD = LookupFailed("20 malformed bytes")
 
 
 def portless(**names: str) -> Zone:
@@ -249,9 +252,12 @@ def test_without_ptr_the_dashed_names_serve(reply: Reply) -> None:
     assert look(zone).found == ["10-0-0-1 10.0.0.1", "10-0-0-2 10.0.0.2"]
 
 
-def test_where_ptr_is_silent_dashed_names_are_asked_for_beside_it_the_next_time() -> None:
+@pytest.mark.parametrize("reply", [SILENT, NO_TCP, UNREAD])
+def test_where_ptr_is_silent_dashed_names_are_asked_for_beside_it_the_next_time(
+    reply: Reply,
+) -> None:
     memory = Memory()
-    silent: Zone = {**DEPLOYMENT, "10.0.0.1 PTR": SILENT, "10.0.0.2 PTR": SILENT}
+    silent: Zone = {**DEPLOYMENT, "10.0.0.1 PTR": reply, "10.0.0.2 PTR": reply}
     failing = {**silent, "10-0-0-1.web A": SILENT, "10-0-0-2.web A": SILENT}
     assert look(failing, memory).outcome == Unknown(SILENT), "no time was left"
     looked = look(silent, memory)
@@ -267,6 +273,27 @@ def test_then_a_name_that_ptr_gives_after_all_goes_first() -> None:
     looked = look(DEPLOYMENT, memory)
     assert looked.found == ["a 10.0.0.1", "b 10.0.0.2"]
     assert not memory.no_ptr
+
+
+@pytest.mark.parametrize(
+    ("family", "new"), [("prefer-ipv4", "fd00::2"), ("prefer-ipv6", "10.0.0.2"), ("any", "fd00::2")]
+)
+def test_a_name_that_is_all_that_is_missing_is_needed_whatever_its_family(
+    family: str, new: str
+) -> None:
+    memory = Memory()
+    zone: dict[str, Reply] = {
+        **portless(web_0="10.0.0.1"),
+        "web AAAA": addresses("fd00::1"),
+        "fd00::1 PTR": named("web-0.web"),
+        f"{new} PTR": named("web-1.web"),
+    }
+    look(zone, memory, family=family)
+    listed = "web AAAA" if ":" in new else "web A"
+    zone[listed] = addresses("fd00::1" if ":" in new else "10.0.0.1", new)
+    looked = look(zone, memory, family=family)
+    assert looked.batches[-1] == [f"{new} PTR"]
+    assert looked.needed(f"{new} PTR")
 
 
 # DNS64: addresses of the other family that were made up.

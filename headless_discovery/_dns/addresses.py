@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import attrs
 
 from .._endpoint import Found, Outcome, Unknown, all_dashed
-from .._errors import LookupFailed, LookupTimeout
+from .._errors import LookupFailed
 from . import meaning
 from .meaning import StopError, Worth
 from .message import Answer, Type
 from .naming import check_lone, checked, checks, learn_names
-from .steps import Question, Reply
+from .steps import Question, Reply, is_silence
 from .wanted import (
     AT_ONCE,
     KEPT,
@@ -348,7 +348,7 @@ def ask_targets(
     for family in {question.rdtype for question in questions}:
         pairs = zip(questions, replies, strict=True)
         of_it = [reply for each, reply in pairs if each.rdtype is family]
-        look.note(family, silent=all(isinstance(reply, LookupTimeout) for reply in of_it))
+        look.note(family, silent=all(map(is_silence, of_it)))
     failed: dict[str, LookupFailed] = {}
     error: LookupFailed | None = None
     for question, reply in zip(questions, replies, strict=True):

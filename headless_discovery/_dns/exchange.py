@@ -210,10 +210,8 @@ class _Exchange:
     def ask(self, questions: Sequence[Question]) -> Steps[list[Reply]]:
         """Sends questions concurrently; returns the replies in the order of the questions."""
         talks: list[_Talk] = []
-        needed = any(map(_NEEDED, questions))
         for question in questions:
-            is_needed = question.needed or not needed
-            talks.append(_Talk(question, self._servers_for(question), is_needed))
+            talks.append(_Talk(question, self._servers_for(question), question.needed))
             if len(talks) % _MADE_AT_ONCE == 0:
                 yield Step()
         # Required questions must not wait for a place that optional ones take.
@@ -221,6 +219,8 @@ class _Exchange:
         self._needed = sum(map(_NEEDED, talks))
         self._limited = False
         self._time, until, going = self._now(), self._deadline, self._going
+        if not self._needed:
+            self._limit_all()
         while True:
             if self._time >= until:
                 self._check_time()
@@ -298,11 +298,12 @@ class _Exchange:
     def _unsettled(self) -> list[_Talk]:
         return [talk for talk in (*self._going, *self._waiting) if talk.reply is None]
 
-    def _limit(self, talk: _Talk) -> None:
-        """It is waited for only briefly from now on."""
-        hardly = self._were_silent(talk)
-        talk.limit = min(talk.limit, self._time + (_HARDLY if hardly else _SHORTLY))
-        self._limited = True
+    def _limit_all(self) -> None:
+        """All required replies are there: the others are waited for only briefly from now on."""
+        for talk in self._unsettled():
+            hardly = self._were_silent(talk)
+            talk.limit = min(talk.limit, self._time + (_HARDLY if hardly else _SHORTLY))
+            self._limited = True
 
     def _limit_others(self, talk: _Talk) -> None:
         """Other servers than the one that said no have one try's time in a lookup."""
@@ -442,8 +443,7 @@ class _Exchange:
         if talk.needed:
             self._needed -= 1
             if not self._needed and (self._going or self._waiting):
-                for other in self._unsettled():
-                    self._limit(other)
+                self._limit_all()
 
     def _give_up(self, talk: _Talk, why: NoReply) -> None:
         for known in talk.asked:

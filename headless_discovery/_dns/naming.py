@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import attrs
 
 from .._endpoint import Unknown
-from .._errors import LookupFailed, LookupTimeout
+from .._errors import LookupFailed
 from .failures import incomplete
 from .meaning import (
     StopError,
@@ -23,7 +23,7 @@ from .meaning import (
     virtual,
 )
 from .message import Answer, Type
-from .steps import Question, Reply
+from .steps import Question, Reply, is_silence
 from .wanted import AT_ONCE, Asking, Look, Names, Origin, family_of, packed
 
 _AT_ONCE = 250
@@ -177,11 +177,14 @@ def _ask(
         for family in dict.fromkeys(map(family_of, addresses)):
             made_up_name = f"no-pod-{look.rng.getrandbits(48):012x}.{look.wanted.below}"
             questions["", family] = Question(made_up_name, family, needed=look.matters(family))
-    replies = dict(zip(questions, (yield list(questions.values())), strict=True))
+    listed = list(questions.values())
+    if not any(each.needed for each in listed):  # what is asked for now is all that is missing
+        listed = [attrs.evolve(each, needed=True) for each in listed]
+    replies = dict(zip(questions, (yield listed), strict=True))
     made_up = {rdtype: reply for (address, rdtype), reply in replies.items() if not address}
     if pointers:
         came = [replies[each, Type.PTR] for each in addresses]
-        look.memory.no_ptr = all(isinstance(reply, LookupTimeout) for reply in came)
+        look.memory.no_ptr = all(map(is_silence, came))
     for part in _parts(addresses):
         if len(addresses) > AT_ONCE:
             yield []

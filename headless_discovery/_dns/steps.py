@@ -40,6 +40,11 @@ class Question:
 Reply = Answer | LookupFailed
 
 
+def is_silence(reply: Reply) -> bool:
+    """Whether no server replied; one without TCP refuses the connection after silence over UDP."""
+    return isinstance(reply, LookupFailed) and reply.rcode is None
+
+
 class Plan(NamedTuple):
     """The name servers to query, and the limits of one lookup. Times are in seconds."""
 

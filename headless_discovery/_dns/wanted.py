@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple, TypeVar
 import attrs
 
 from .._endpoint import Endpoint, port_asked_for
-from .._errors import DiscoveryError, LookupTimeout
+from .._errors import DiscoveryError
 from .message import Answer, Type
 from .names import ServiceName
-from .steps import Question, Reply
+from .steps import Question, Reply, is_silence
 
 Family = Literal["prefer-ipv4", "prefer-ipv6", "ipv4", "ipv6", "any"]
 Records = Literal["auto", "address"]
@@ -244,7 +244,7 @@ class Look:
         for rdtype, reply in replies.items():
             if isinstance(reply, Answer) and reply.records is not None:
                 self.memory.answers[rdtype] = reply
-            self.note(rdtype, silent=isinstance(reply, LookupTimeout))
+            self.note(rdtype, silent=is_silence(reply))
 
     def note(self, rdtype: Type, *, silent: bool) -> None:
         """Keeps whether such questions had no reply."""
@@ -254,9 +254,13 @@ class Look:
             self.memory.silent.discard(rdtype)
 
     def matters(self, rdtype: Type) -> bool:
-        """Whether a family is requested alone, preferred, or equal to the other and not silent."""
+        """Whether a family is requested alone, preferred, or equal to the other and not silent.
+
+        One of them always is.
+        """
         if self.wanted.needed is None:
-            return rdtype not in self.memory.silent
+            silent = self.memory.silent
+            return rdtype not in silent or silent.issuperset(self.wanted.types)
         return self.wanted.needed is rdtype
 
     def needs(self, rdtype: Type) -> bool:
