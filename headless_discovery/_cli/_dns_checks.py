@@ -416,18 +416,16 @@ def namespace(seen: Observations) -> Finding:
 def wildcards(seen: Observations) -> Finding:
     """A name that does not exist must not resolve."""
     service = seen.wanted.service
-    answers = [(name, seen.answer(name, Type.A)) for name in seen.made_up_names]
     seen.expect_served()
-    for name, answer in answers:
+    caught = []
+    for name in seen.made_up_names:
+        answer = seen.answer(name, Type.A)
         if answer is None or answer.truncated:
             raise seen.no_answer(seen.probe(name, Type.A))
         if not is_usable(answer):
             raise Unseen(f"{name}: {answer.rcode}")
-    caught = [
-        f"{name} has the address {listed(answer.addresses)}"
-        for name, answer in answers
-        if answer is not None and answer.addresses
-    ]
+        if answer.addresses:
+            caught.append(f"{name} has the address {listed(answer.addresses)}")
     if not caught:
         return ok(f"names that do not exist do not resolve, neither below {service} nor beside it")
     return warn(

@@ -93,12 +93,10 @@ def _as_text(seen: Observations, found: Sequence[Finding]) -> Iterable[str]:
     yield f"{seen.wanted.name}\n"
     for one, following in itertools.zip_longest(found, found[1:]):
         level = f"{one.level:<4}"
-        yield (
-            f"\x1b[{_COLOURS[one.level]}m{level}\x1b[0m  {one.title}"
-            if has_colours
-            else (f"{level}  {one.title}")
-        )
-        if following is not None and attrs.evolve(following, title=one.title) == one:
+        if has_colours:
+            level = f"\x1b[{_COLOURS[one.level]}m{level}\x1b[0m"
+        yield f"{level}  {one.title}"
+        if following == one:
             continue  # what is the same for several lines is said once
         for text in filter(None, (one.seen, one.means, one.do)):
             yield from fitted(text, width, *[" " * 8] * 2)

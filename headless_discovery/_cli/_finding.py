@@ -250,12 +250,12 @@ class Finding:
     """Commands, and YAML to paste, stand on lines that begin with two blanks."""
     code: int = 0
     """The command's exit code, if this is the first that is broken."""
-    title: str = ""
+    title: str = attrs.field(default="", eq=False)
 
 
-def ok(seen: str, means: str = "") -> Finding:
+def ok(seen: str) -> Finding:
     """All is well."""
-    return Finding(Level.OK, seen, means)
+    return Finding(Level.OK, seen)
 
 
 def warn(seen: str, means: str, do: str = "") -> Finding:

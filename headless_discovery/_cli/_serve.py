@@ -109,19 +109,18 @@ class _Served:
 
     def look_again(self) -> None:
         """Reads what has changed."""
+        said, self._error = self._error, ""
         try:
             texts = self._read()
             if texts == self._texts:
-                self._error = ""  # it is what is served
                 return
             self._texts = texts
             self._cluster = self._made(self._cluster._model)
         except ValueError as error:
-            if str(error) != self._error:
-                note(f"{_printable(str(error))}; the previous content is still served")
             self._error = str(error)
+            if self._error != said:
+                note(f"{_printable(self._error)}; the previous content is still served")
         else:
-            self._error = ""
             note("a manifest changed:")
             self.say()
 
@@ -130,9 +129,8 @@ class _Served:
         model = self._cluster._model
         services = [service for service in model.services.values() if service.headless]
         found = [(service, one) for service in services for one in _ready(model, service)]
-        for service in [service for service, _ in found] or services:
+        for service in ([service for service, _ in found] or services)[:1]:
             yield f"POD_NAMESPACE={service.namespace}"
-            break
         yield from (f"POD_IP={one.address}" for _, one in found[:1])
 
     def say(self) -> None:

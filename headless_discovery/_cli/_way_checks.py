@@ -1,11 +1,10 @@
 """Checks of what lies between DNS and the pods: sizes, caches, connections. Pure functions."""
 
 import collections
-import re
 
 from .. import Policy
 from .._dns.message import Answer, Type
-from .._endpoint import Endpoint, Snapshot
+from .._endpoint import Endpoint, Snapshot, dashed
 from .._errors import ConfigurationError, IncompleteAnswer
 from ._finding import ADDRESSES, COREFILE, Finding, Observations, Unseen, fail, is_usable, ok, warn
 from ._messages import by_options
@@ -150,8 +149,7 @@ def connections(seen: Observations) -> Finding:
 
 def _pod_of(endpoint: Endpoint) -> str:
     """The pod's name, which is its host name unless that is made of the address."""
-    dashed = re.sub(r"[.:]", "-", endpoint.address)
-    return "<pod>" if endpoint.hostname == dashed else endpoint.hostname
+    return "<pod>" if endpoint.hostname == dashed(endpoint.address) else endpoint.hostname
 
 
 def rights(seen: Observations) -> Finding:
