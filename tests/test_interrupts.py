@@ -258,6 +258,31 @@ def test_starting_and_closing_may_be_interrupted_before_any_line() -> None:
             break
 
 
+@pytest.mark.parametrize("call", ["refresh", "pick", "update"])
+def test_a_signal_handler_may_close_it_before_any_line_and_it_stays_closed(call: str) -> None:
+    step = 0
+    while True:
+        step += 1
+        world = World()
+        web = Peers.static(["10.0.0.1:80"]) if call == "update" else world.peers()
+        web.pick()
+        world.change()
+        world.cluster.clock.advance(1)
+        calls: dict[str, Callable[[], object]] = {
+            "refresh": web.refresh,
+            "pick": web.pick,
+            "update": functools.partial(web.update, ["10.0.0.2:80"]),
+        }
+        with interrupted_at(step, by=web.close) as where, suppress(headless_discovery.Closed):
+            calls[call]()
+        if not where:
+            break
+        for after in (web.endpoints, web.pick, web.refresh):
+            with pytest.raises(headless_discovery.Closed):
+                after()
+    assert step > 50
+
+
 def test_listeners_are_called_though_any_line_of_a_change_before_was_interrupted() -> None:
     step = 0
     while True:

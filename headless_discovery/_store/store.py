@@ -336,7 +336,7 @@ class Store:
         """A lookup ended without an outcome: `refresh_floor` still applies to the next one."""
         with self._lock:
             if not self.closed:
-                self.view = self.view.gave_up(self.now())
+                self._know(self.view.gave_up(self.now()))
 
     def steps(self, flight: Flight) -> Steps[None]:
         """One lookup, from asking to believing; nothing if the source pushes changes."""
@@ -386,10 +386,16 @@ class Store:
                 source=self.source,
             )
             self.choice = UNMADE  # until a caller wants it: at thousands it takes its time
-            self.view = view
+            self._know(view)
             self.chooser.see(view.snapshot.endpoints)
             self.choice = UNMADE
         self._log(before, view)
+
+    def _know(self, view: View) -> None:
+        """That is known from now on; with the lock held."""
+        self.view = view
+        if self.closed:  # meanwhile, by a signal handler in this very thread
+            self.view = view.closed()
 
     def _log(self, before: View, view: View) -> None:
         """What became of the state, with its reason, and for how long it was STALE."""
@@ -426,6 +432,8 @@ class Store:
         """Computes the candidates again; with the lock held."""
         view = self.view
         self.choice = choice = self.chooser.choice(view.snapshot, self.now(), view.fresh_until)
+        if self.closed:  # meanwhile, as in `_know`
+            self.choice = UNMADE
         return choice
 
     def ranked(self, key: Key, k: int) -> tuple[Endpoint, ...]:
@@ -463,7 +471,7 @@ class Store:
                 self.chooser.ejection.succeeded(endpoint)
             else:
                 self.chooser.ejection.failed(endpoint, now)
-                self.view = self.view.hurried(now)
+                self._know(self.view.hurried(now))
             self._choose()
         return error is not None
 
