@@ -677,11 +677,19 @@ def test_ending_it_in_a_thread_at_any_step_of_a_connection_is_quiet(
 
 @pytest.mark.parametrize(
     "server", ["", "10.96.0.1", "ftp://10.96.0.1", "https://", "https://a:b@c", "https://a:99999",
-               "https://a?x", 5]
+               "https://a?x", 5, "https://a\n", "https://a b", " https://a", "https://a..b",
+               f"https://{'a' * 64}.b", "https://a\x7f"]
 )  # fmt: skip
 def test_a_server_is_a_url(server: Any) -> None:
     with pytest.raises(ConfigurationError, match="server"):
         EndpointSlices(server=server)
+
+
+@pytest.mark.parametrize("argument", ["token_file", "ca_file"])
+@pytest.mark.parametrize("path", [5, b"/token", ["/token"]])
+def test_a_file_is_a_path(argument: str, path: object) -> None:
+    with pytest.raises(ConfigurationError, match=f"{argument} must be a path"):
+        EndpointSlices(**{argument: path})  # type: ignore[arg-type] # that is the point
 
 
 def test_endpoint_pod_names_is_a_truth_value() -> None:

@@ -59,8 +59,8 @@ class EndpointSlices:
         self.tentative = False
         """Whether DNS is the source if these cannot be read at first."""
         self._server = server
-        self._token_file = None if token_file is None else Path(token_file)
-        self._ca_file = None if ca_file is None else Path(ca_file)
+        self._token_file = _path("token_file", token_file)
+        self._ca_file = _path("ca_file", ca_file)
         self._systems: ssl.SSLContext | None = None
         self._local: str | None = None
 
@@ -204,10 +204,20 @@ class FollowingTask(Task, Protocol):
         ...
 
 
-def _check(server: object) -> None:
+def _path(argument: str, value: str | os.PathLike[str] | None) -> Path | None:
     try:
-        parts = urlsplit(server if isinstance(server, str) else "")
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return None if value is None else Path(value)
+    except TypeError:
+        raise ConfigurationError(f"{argument} must be a path, not {value!r}") from None
+
+
+def _check(server: object) -> None:
+    text = server if isinstance(server, str) else ""
+    try:
+        parts = urlsplit(text)
+        # What is no host name is found out by `getaddrinfo` only after it encoded it.
+        good = parts.scheme in ("http", "https") and bool((parts.hostname or "").encode("idna"))
+        good = good and parts.port != 0 and text.isprintable() and " " not in text
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment or parts.username is not None:

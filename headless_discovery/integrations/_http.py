@@ -63,8 +63,13 @@ class Hosts:
         return frozenset({name, short, f"{short}.svc", str(self.service)})
 
     @classmethod
-    def of(cls, peers: Peers | AsyncPeers) -> Self:
-        """Those of the Service that the `Peers` is of."""
+    def of(cls, peers: Peers | AsyncPeers, kind: type[Peers | AsyncPeers]) -> Self:
+        """Those of the Service that the `Peers` is of, which must be for threads or for tasks."""
+        if not isinstance(peers, kind):
+            made_by = (
+                "headless_discovery.peers" if kind is Peers else "headless_discovery.aio.peers"
+            )
+            raise ConfigurationError(f"peers must be what {made_by} returns, not {peers!r}")
         target = peers._store.target
         return cls(None if target is None else target.wanted.service)
 

@@ -161,6 +161,7 @@ class _Sender(Generic[P, Request, Transport]):
     _library: ClassVar[HttpLibrary]
     _plain: ClassVar[str]
     """The name of the library's own transport."""
+    _kind: ClassVar[type[Peers | aio.Peers]]
 
     def __init__(
         self,
@@ -175,7 +176,7 @@ class _Sender(Generic[P, Request, Transport]):
         self._peers: P = peers
         self._key = key
         self._addressing = Addressing(host, tls_name)
-        self._hosts = Hosts.of(peers)
+        self._hosts = Hosts.of(peers, self._kind)
         # Once: it takes 30 ms.
         self._trusted = functools.cache(self._library.module.create_ssl_context)
         self._others: Any = self._made() if others is None else others
@@ -201,6 +202,7 @@ class _Sender(Generic[P, Request, Transport]):
 class SyncSender(_Sender[Peers, Request, Transport], Generic[Request, Response, Transport]):
     """Sends for threads."""
 
+    _kind = Peers
     _plain = "HTTPTransport"
 
     def handle_request(self, request: Request) -> Response:
@@ -277,6 +279,7 @@ class SyncSender(_Sender[Peers, Request, Transport], Generic[Request, Response, 
 class AsyncSender(_Sender[aio.Peers, Request, Transport], Generic[Request, Response, Transport]):
     """Sends for tasks."""
 
+    _kind = aio.Peers
     _plain = "AsyncHTTPTransport"
 
     async def handle_async_request(self, request: Request) -> Response:

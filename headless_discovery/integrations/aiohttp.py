@@ -56,12 +56,15 @@ class PeersMiddleware:
     Args:
         peers: The pods of the Service.
         key: Gives the key of a request, or ``None``; requests with the same key go to one pod.
+
+    Raises:
+        ConfigurationError: ``peers`` is one for threads.
     """
 
     def __init__(self, peers: aio.Peers, *, key: KeyOf | None = None) -> None:
         self._peers = peers
         self._key = key
-        self._hosts = Hosts.of(peers)
+        self._hosts = Hosts.of(peers, aio.Peers)
         self._closed: set[Endpoint] = set()
         """Those that closed the connection of the last request before they answered."""
 

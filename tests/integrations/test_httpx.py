@@ -14,8 +14,9 @@ import pytest
 import trustme
 from httpx2 import Client
 
-from headless_discovery import ConfigurationError, DiscoveryError, LookupFailed, Peers
+from headless_discovery import ConfigurationError, DiscoveryError, LookupFailed, Peers, aio
 from headless_discovery.integrations import httpx, httpx2
+from headless_discovery.integrations.aiohttp import PeersMiddleware
 
 from .callers import KINDS, Caller, streamed
 from .servers import requests_of, serving, sha_of
@@ -446,6 +447,23 @@ def test_the_connections_to_a_pod_are_closed_after_it_left(kind: str) -> None:
 def test_an_argument_that_makes_no_sense_is_refused(kind: str) -> None:
     with serving(0) as pods, pytest.raises(ConfigurationError, match="tls_name must be 'url'"):
         Caller(kind, pods, tls_name="service")
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "wanted"),
+    [
+        (httpx.PeersTransport, aio.Peers, "peers"),
+        (httpx2.PeersTransport, aio.Peers, "peers"),
+        (httpx.AsyncPeersTransport, Peers, "aio.peers"),
+        (httpx2.AsyncPeersTransport, Peers, "aio.peers"),
+        (PeersMiddleware, Peers, "aio.peers"),
+    ],
+)
+def test_peers_for_threads_are_not_taken_for_those_of_tasks(
+    make: Any, given: Any, wanted: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"what headless_discovery.{wanted} returns"):
+        make(given.static(["10.0.0.1:80"]))
 
 
 def test_a_fixed_list_takes_every_host() -> None:
