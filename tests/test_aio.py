@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+import trio
 
 from headless_discovery import (
     Change,
@@ -940,6 +941,44 @@ def test_one_that_is_entered_again_in_another_loop_is_refreshed_there(
         cluster.heal()
         asyncio.run(go_on())
         loop.close()
+    gc.collect()
+
+
+@LEFT_BEHIND
+@pytest.mark.parametrize("close", [True, False])
+@pytest.mark.parametrize("way", ["lookup", "entered", "entered again"])
+@pytest.mark.parametrize("kind", [None, "timeout"])
+def test_one_that_a_loop_of_asyncio_left_behind_is_asked_in_trio(
+    kind: Any, way: str, close: bool
+) -> None:
+    cluster = FakeCluster(ttl=5)
+    cluster.add_service("web", ports={"http": 80}).scale(2)
+    with cluster.serve() as server:
+        web = aio.peers("web.default", port="http", resolver=Resolver([server.nameserver]))
+        if kind:
+            cluster.fail(kind)
+
+        async def begin(web: aio.Peers) -> None:
+            if way != "lookup":
+                await web.__aenter__()
+            await asyncio.wait_for(web.endpoints(), 0.05)
+
+        async def go_on(web: aio.Peers) -> None:
+            with trio.fail_after(4):
+                if way == "entered again":
+                    await web.__aenter__()
+                assert len(await web.endpoints()) == 2
+                await web.aclose()
+
+        loop = asyncio.new_event_loop()
+        with contextlib.suppress(TimeoutError):
+            loop.run_until_complete(begin(web))
+        if close:
+            loop.close()
+        cluster.heal()
+        trio.run(go_on, web)
+        loop.close()
+    del web  # with it goes the task of the first loop, as above
     gc.collect()
 
 

@@ -22,7 +22,8 @@ class _Task:
         self._task.add_done_callback(lambda _: at_end())
 
     def runs(self) -> bool:
-        return not self._task.done() and self._loop is asyncio.get_running_loop()
+        # Not `get_running_loop`, which raises where trio runs by now.
+        return not self._task.done() and self._loop is asyncio._get_running_loop()
 
     def stop(self) -> None:
         if not self._loop.is_closed():  # else it will never end, and no task waits for that
