@@ -10,7 +10,7 @@ import dns.rdatatype
 from . import _packer
 from ._cache import Cache
 from ._failures import Failure, Query, Rule
-from ._packer import MalformedError, Received, Reply, UnpackableError
+from ._packer import Received, Reply, UnpackableError
 from ._zone import Zone
 
 _REMEMBERED = 100_000
@@ -32,10 +32,9 @@ class Answers:
 
     def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
         """One DNS message in, one out; ``None``: no answer."""
-        try:
-            question = _packer.read(wire)
-        except MalformedError as error:
-            return error.reply
+        question = _packer.read(wire)
+        if not isinstance(question, Received):
+            return question
         with self.lock:
             try:
                 return self._answer(question, tcp=tcp)
@@ -64,16 +63,14 @@ class Answers:
         return _packer.pack(reply, question, limit=self.bufsize, tcp=tcp)
 
     def _reply(self, question: Received) -> Reply:
-        cache = self.cache
-        if cache is None:
-            return self.zone.answer(question, synced=self.synced)
-        now = self.now()
-        kept, stale = cache.get(question, now)
-        if kept is None:
-            return cache.put(question, self.zone.answer(question, synced=self.synced), now)
-        if stale:
-            cache.put(question, self.zone.answer(question, synced=self.synced), now)
-        return self.zone.shuffled(kept)
+        cache, now = self.cache, self.now()
+        kept, stale = (None, False) if cache is None else cache.get(question, now)
+        if kept is not None and not stale:
+            return self.zone.shuffled(kept)
+        reply = self.zone.answer(question, synced=self.synced)
+        if cache is not None:
+            reply = cache.put(question, reply, now)
+        return reply if kept is None else self.zone.shuffled(kept)
 
     def _fail(self, kind: Failure, question: Received, *, tcp: bool) -> bytes | None:
         match kind:

@@ -112,30 +112,22 @@ class Reply:
         return (*self.answer, *self.authority, *self.additional)
 
 
-class MalformedError(ValueError):
-    """The bytes are not a query that is looked into; ``reply`` is all there is to say, if any."""
-
-    def __init__(self, why: str, reply: bytes | None = None) -> None:
-        super().__init__(why)
-        self.reply = reply
-
-
-def read(wire: bytes) -> Received:
-    """The question of a query; raises `MalformedError` for anything else.
+def read(wire: bytes) -> Received | bytes | None:
+    """The question of a query; or all there is to say to anything else, if any.
 
     Only the parts of a query are read: the header, one question, and an OPT record.
     What is refused, and how, is as in miekg/dns: its ``MsgAcceptFunc``.
     """
     if len(wire) < _HEADER.size:
-        raise MalformedError("no whole header")
+        return None
     number, flags, *counts = _HEADER.unpack_from(wire)
     opcode = flags >> 11 & 0xF
     if flags & RESPONSE:
-        raise MalformedError("not a query")
+        return None
     if opcode not in (0, NOTIFY):
-        raise MalformedError("neither query nor notify", _refusal(number, flags, NOTIMP))
+        return _refusal(number, flags, NOTIMP)
     if counts[0] != 1 or counts[1] > 1 or counts[2] > 1 or counts[3] > 2:
-        raise MalformedError("not one question", _refusal(number, flags & ~0x7800, FORMERR))
+        return _refusal(number, flags & ~0x7800, FORMERR)
     question = b""
     try:
         wire = bytes(2) + wire[2:]  # the same for each query that differs in its id alone
@@ -143,9 +135,8 @@ def read(wire: bytes) -> Received:
         kind, klass = _ASKED.unpack_from(wire, at)
         question = wire[_HEADER.size : at + 4]
         edns = _read_edns(wire, at + 4, sum(counts[1:]))
-    except (struct.error, IndexError, dns.exception.DNSException) as error:
-        refusal = _refusal(number, flags & ~0x7800, FORMERR, question)
-        raise MalformedError("the message ends too soon", refusal) from error
+    except (struct.error, IndexError, dns.exception.DNSException):  # the message ends too soon
+        return _refusal(number, flags & ~0x7800, FORMERR, question)
     return Received(number, flags, name, kind, klass, *edns)
 
 

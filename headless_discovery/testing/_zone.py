@@ -192,9 +192,8 @@ class Zone:
         if not labels:
             return
         namespace = labels.pop()
-        if namespace not in self.model.namespaces:
-            raise NameErrorInZone
-        if kind == "pod" and self.options.pods == "disabled":
+        disabled = kind == "pod" and self.options.pods == "disabled"
+        if disabled or namespace not in self.model.namespaces:
             raise NameErrorInZone
         if not labels:
             return
