@@ -329,20 +329,37 @@ def test_one_that_is_closed_at_any_moment_of_a_call_is_closed() -> None:
     assert {outcomes[0], outcomes[-1]} == {0, 3}
 
 
+@pytest.mark.parametrize("lacks", ["threads", "daemon threads"])
 def test_without_a_thread_to_be_had_callers_ask_and_it_is_tried_again(
-    web: FakeService, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+    web: FakeService, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
     real, none_left = threading.Thread.start, True
+    initialized = threading.Thread.__init__
 
     def start(self: threading.Thread) -> None:
         if none_left and self.name.startswith("headless-discovery"):
             raise RuntimeError("can't start new thread")
         real(self)
 
+    # As in an isolated subinterpreter.
+    def init(self: threading.Thread, **arguments: Any) -> None:
+        if none_left and arguments.get("daemon"):
+            raise RuntimeError("daemon threads are disabled in this interpreter")
+        initialized(self, **arguments)
+
+    def make_daemon(self: threading.Thread, value: bool) -> None:
+        if none_left:
+            raise RuntimeError("daemon threads are disabled in this interpreter")
+        self._daemonic = value  # type: ignore[attr-defined] # as the property itself does
+
     told: list[int] = []
     with cluster.serve() as server:
         resolver = Resolver([server.nameserver])
-        monkeypatch.setattr(threading.Thread, "start", start)
+        if lacks == "threads":
+            monkeypatch.setattr(threading.Thread, "start", start)
+        else:
+            monkeypatch.setattr(threading.Thread, "__init__", init)
+            monkeypatch.setattr(threading.Thread, "daemon", property(lambda _: True, make_daemon))
         with peers("web", namespace="default", resolver=resolver, policy=QUICK) as kubia:
             kubia.on_change(lambda change: told.append(len(change.snapshot.endpoints)))
             assert len(kubia.endpoints()) == 3

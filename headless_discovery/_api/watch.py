@@ -37,9 +37,7 @@ class Watcher:
         self._received: deque[bytes] = deque()
         self._client: httpx2.Client | None = None
         self._waiters = ThreadWaiters()
-        self._thread = threading.Thread(
-            target=self._run, name="headless-discovery-api", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="headless-discovery-api")
 
     def runs(self) -> bool:
         """Whether it does: a fork leaves it behind."""
@@ -47,6 +45,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begins; raises `RuntimeError` if no thread can be had."""
+        self._thread.daemon = True  # only here: an isolated subinterpreter has no such thread
         self._thread.start()
 
     def hurry(self) -> None:

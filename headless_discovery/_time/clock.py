@@ -122,7 +122,11 @@ class _Thread(threading.Thread):
     """A daemon thread that does some work."""
 
     def __init__(self, run: Callable[[], None]) -> None:
-        super().__init__(target=run, name="headless-discovery", daemon=True)
+        super().__init__(target=run, name="headless-discovery")
+
+    def start(self) -> None:
+        self.daemon = True  # only here: an isolated subinterpreter has no such thread, and raises
+        super().start()
 
     def runs(self) -> bool:
         return self.is_alive()
