@@ -103,20 +103,17 @@ class View(NamedTuple):
         """What is known after the outcome of a lookup that began and ended at these times."""
         membership, change = self.membership.after(outcome, asked_at, now, source)
         full, before = membership.snapshot, self.snapshot
-        left_out, snapshot = self.left_out, full
-        warnings = self.warnings
+        left_out, snapshot, warnings = self.left_out, full, self.warnings
         if isinstance(outcome, Found) and outcome.left_out:
-            warnings = dict(warnings)
             addresses = ", ".join(outcome.left_out[:5])
-            warnings.setdefault("left out", f"addresses that no pod can have: {addresses}")
+            warnings = {"left out": f"addresses that no pod can have: {addresses}", **warnings}
         if not include_self:
             same = full.generation == self.membership.snapshot.generation
             known = same and this_pod is self.this_pod and self.lookups
             if this_pod is not None and not known:
                 left_out = this_pod.among(full.endpoints)
                 if full.endpoints and (doubt := this_pod.doubt(full.endpoints)):
-                    warnings = dict(warnings)
-                    warnings.setdefault("self", f"{doubt}: none is left out. {_TELL_SELF}")
+                    warnings = {"self": f"{doubt}: none is left out. {_TELL_SELF}", **warnings}
             snapshot = _without(left_out, full, before)
         return View(
             membership=membership,
