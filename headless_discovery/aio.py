@@ -133,7 +133,7 @@ class _Flights(Shell):
         return True
 
     def _check_entered(self) -> None:
-        if self.store.follows and not self.entered:
+        if not self.entered and (self.store.pushes or self.store.undecided):
             raise ConfigurationError(
                 f"{self.store} reads EndpointSlices, and was used outside of its async with block",
                 hint="The watch runs in a task of that block: use it inside.",

@@ -169,7 +169,7 @@ class FedStore(Store):
         if self.undecided and isinstance(outcome, Unknown):
             self._give_up(outcome.error)
         elif self.undecided:
-            self.undecided, self.source = False, "api"
+            self.source, self.undecided = "api", False
             log.info("%s: found by EndpointSlices", self)
         if not self.pushes:
             return math.inf
@@ -186,5 +186,5 @@ class FedStore(Store):
     def _give_up(self, error: DiscoveryError) -> None:
         """It is DNS then, unless it was decided meanwhile."""
         if self.undecided:  # pragma: no branch - or another thread was quicker
-            self.undecided, self.follows = False, False
+            self.undecided = False
             log.info("%s: found by DNS, since EndpointSlices cannot be read: %s", self, error)

@@ -108,8 +108,6 @@ class Store:
         """Those whose last call failed."""
         self.budget = Budget()
         self._lock = Lock()  # of view, chooser and choice
-        self.follows = target is not None and target.slices is not None
-        """Whether EndpointSlices are the source, or may become it."""
         self.undecided = target is not None and target.source == "auto"
         """Whether the first lookup is to choose the source."""
         self.source: Literal["dns", "api", "static"] = "dns"
