@@ -31,10 +31,6 @@ _DNS_PORT = 53
 _T = TypeVar("_T")
 
 
-def _never() -> bool:
-    return False
-
-
 class Resolver:
     """The name servers to query, and the limits of one lookup.
 
@@ -176,7 +172,7 @@ class Resolver:
         steps: Steps[_T],
         clock: Clock,
         *,
-        stop: Callable[[], bool] = _never,
+        stop: Callable[[], bool] = lambda: False,
         until: float = math.inf,
     ) -> _T:
         """Carries a lookup out, blocking, and returns what it returns.
