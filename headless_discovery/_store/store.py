@@ -113,7 +113,8 @@ class Store:
         self.source: Literal["dns", "api", "static"] = "dns"
         if target is None or target.source == "api":
             self.source = "static" if target is None else "api"
-        self.view = View.of(Membership(selecting.policy, selecting.rng, self.source))
+        membership = Membership(selecting.policy, selecting.rng, self.source)
+        self.view = View(membership, membership.snapshot)
         """What is known now."""
 
     def __str__(self) -> str:

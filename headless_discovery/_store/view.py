@@ -54,11 +54,6 @@ class View(NamedTuple):
     fresh_until: float = -math.inf
     """Until when, on the clock, callers are answered without a second look."""
 
-    @classmethod
-    def of(cls, membership: Membership) -> "View":
-        """What is known at first."""
-        return cls(membership, membership.snapshot)
-
     @property
     def listed(self) -> tuple[Endpoint, ...]:
         """The endpoints before leaving this pod out."""
