@@ -187,10 +187,8 @@ def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, bool, L
     """
     wanted, memory, now = look.wanted, look.memory, look.now
     ttls: list[int] = []
-    stale, error = False, None
+    error = None
     for rdtype, reply in families.items():
-        if isinstance(reply, Answer):
-            stale = stale or reply.stale
         # NXDOMAIN beside another family's addresses has no meaning.
         if isinstance(reply, Answer) and (reply.addresses or not reply.no_such_name):
             memory.addresses[rdtype] = reply.addresses
@@ -207,6 +205,7 @@ def _take_in(look: Look, families: Mapping[Type, Reply]) -> tuple[float, bool, L
                 error = meaning.family_failed(wanted, rdtype, age, reply)
         elif isinstance(reply, LookupFailed) and wanted.needed is rdtype:
             raise StopError(Unknown(reply))
+    stale = any(isinstance(reply, Answer) and reply.stale for reply in families.values())
     return min(ttls), stale, error
 
 

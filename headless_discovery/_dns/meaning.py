@@ -75,7 +75,7 @@ def worth(
     gone = [answers[rdtype] for rdtype in matter if rdtype in answers]
     gone = [answer for answer in gone if answer.no_such_name]
     failed = [rdtype for rdtype in types if rdtype not in answers]
-    if failed and (not gone or not answers.keys() >= set(matter)):
+    if failed and (not gone or wanted.needed is None):
         return Worth.UNKNOWN
     said = [answers[rdtype] for rdtype in types if rdtype in answers]
     if any(is_proven(service, no) for no in gone) or all(is_proven(service, no) for no in said):
