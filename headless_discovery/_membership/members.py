@@ -293,10 +293,8 @@ class Membership:
             self._several = several
             pairs = zip(shown, map(old.get, map(identity_of, shown)), strict=True)
             shown = [was if was == each else each for each, was in pairs]
+        if len(shown) != len(fresh) or any(map(operator.is_not, shown, fresh)):
             members = tuple(sorted(without(members, fresh) + shown, key=identity_of))
-        elif any(map(operator.is_not, shown, fresh)):
-            instead = dict(zip(map(id, fresh), shown, strict=True))
-            members = tuple([instead.get(id(each), each) for each in members])
         return members, without(gone, shown), without(shown, gone)
 
     def _departing(
