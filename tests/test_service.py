@@ -285,9 +285,10 @@ def test_a_service_owns_no_other_name_and_none_that_is_not_a_host_name(name: str
         (".", False),
         ("mycluster.local", False),
         ("example.com", False),
+        (None, False),
     ],
 )
 def test_a_server_serves_the_cluster_if_its_zone_is_the_domain_or_below_it(
-    owner: str, serves: bool
+    owner: str | None, serves: bool
 ) -> None:
     assert WEB.serves(owner) is serves

@@ -236,7 +236,7 @@ def _judge(look: Look, replies: Mapping[Type, Reply]) -> Asking[Outcome]:
     wanted, memory = look.wanted, look.memory
     verdict = meaning.worth(wanted, replies, known=memory.known)
     answers = [reply for reply in replies.values() if isinstance(reply, Answer)]
-    doubted = [answer for answer in answers if not meaning.is_proven(wanted.service, answer)]
+    doubted = [answer for answer in answers if not wanted.service.serves(answer.soa)]
     domain: Sequence[Reply] = ()
     if verdict is Worth.CHECK:
         said = [answer.servers or (answer.server,) for answer in doubted]
@@ -275,12 +275,12 @@ def diagnose(look: Look, said: Reply | None) -> Asking[Came]:
         refused = meaning.is_refused(services)
         return Unknown(meaning.no_srv(wanted, services) if refused else services)
     if services.negative and not (
-        services.rcode == "NOERROR" and meaning.is_proven(wanted.service, services)
+        services.rcode == "NOERROR" and wanted.service.serves(services.soa)
     ):  # a server without SRV support says the same
         return Unknown(meaning.no_srv(wanted, services))
     if isinstance(said, LookupFailed):
         return Unknown(said)
-    if said is not None and not meaning.is_proven(wanted.service, said):
+    if said is not None and not wanted.service.serves(said.soa):
         said_so = said.servers or (said.server,)
         if services.server not in said_so:  # who lists pods said no such thing
             return meaning.not_served(wanted, said)

@@ -94,7 +94,7 @@ def _by_services(look: Look, reply: Reply) -> Asking[Came]:
         return reply
     elif isinstance(wanted.port, str):
         return (yield from diagnose(look, reply))
-    elif reply.no_such_name and meaning.is_proven(wanted.service, reply):
+    elif reply.no_such_name and wanted.service.serves(reply.soa):
         return meaning.empty(wanted, [reply])
     return (yield from by_addresses(look, reply))
 

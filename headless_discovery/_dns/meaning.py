@@ -68,7 +68,7 @@ def worth(
         return Worth.LISTED
     service, types = wanted.service, wanted.types
     services = answers.get(Type.SRV)
-    if services is not None and services.no_such_name and is_proven(service, services):
+    if services is not None and services.no_such_name and service.serves(services.soa):
         return Worth.EMPTY
     # NXDOMAIN means all types, but counts only if a required family has it.
     matter = types if wanted.needed is None else (wanted.needed,)
@@ -78,7 +78,7 @@ def worth(
     if failed and (not gone or wanted.needed is None):
         return Worth.UNKNOWN
     said = [answers[rdtype] for rdtype in types if rdtype in answers]
-    if any(is_proven(service, no) for no in gone) or all(is_proven(service, no) for no in said):
+    if any(service.serves(no.soa) for no in gone) or all(service.serves(no.soa) for no in said):
         return Worth.EMPTY
     if domain is None:
         return Worth.CHECK
@@ -88,11 +88,6 @@ def worth(
     if any(reply.rcode == "NOERROR" and reply.negative for reply in came):
         return Worth.ONCE if known else Worth.EMPTY
     return Worth.NOT_SERVED if len(came) == len(domain) else Worth.UNKNOWN
-
-
-def is_proven(service: ServiceName, no: Answer) -> bool:
-    """Whether the SOA of a negative answer is that of the cluster domain, or of a zone below it."""
-    return no.soa is not None and service.serves(no.soa)
 
 
 def is_no_such_name(reply: Reply | None) -> bool:

@@ -105,9 +105,9 @@ class ServiceName:
         below = name.removesuffix(self._text)
         return below != name and _LABELS_BELOW.fullmatch(below) is not None
 
-    def serves(self, owner: str) -> bool:
-        """Whether an SOA's owner shows that the server serves this cluster's domain."""
-        return owner == self.domain or owner.endswith(f".{self.domain}")
+    def serves(self, owner: str | None) -> bool:
+        """Whether an SOA's owner, if there is one, shows that the server serves this domain."""
+        return owner is not None and f".{owner}".endswith(f".{self.domain}")
 
 
 def _said_once(argument: str, in_name: str | None, given: str | None, text: str) -> str | None:

@@ -18,7 +18,6 @@ from .meaning import (
     check_headless,
     contradiction,
     dashed_name,
-    is_proven,
     no_name,
     virtual,
 )
@@ -60,7 +59,7 @@ def checked(look: Look, asked: Mapping[str, Question], replies: Sequence[Reply])
         if not isinstance(reply, Answer) or reply.truncated:
             continue
         if question.rdtype is not Type.PTR:
-            if reply.no_such_name and is_proven(look.wanted.service, reply):
+            if reply.no_such_name and look.wanted.service.serves(reply.soa):
                 memory.unname(address)
         elif below := _below(look, reply):
             if set(below) != set(memory.names[address]):

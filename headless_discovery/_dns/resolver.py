@@ -158,12 +158,12 @@ class Resolver:
 
         The sockets of a lookup are connected: they never see such replies.
         """
-        family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+        family = sockets.address_family(server)
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as unconnected:
             unconnected.settimeout(self.timeout)
-            unconnected.sendto(wire, (server.address, server.port))
+            unconnected.sendto(wire, server)
             reply, (address, port, *_) = unconnected.recvfrom(65535)
-            if is_reply(wire, reply) and (address, port) != (server.address, server.port):
+            if is_reply(wire, reply) and (address, port) != server:
                 return str(Server(address, port))
         return None
 
