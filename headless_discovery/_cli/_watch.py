@@ -2,8 +2,9 @@
 
 import contextlib
 import datetime
+import io
 import json
-import math
+import select
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
@@ -25,6 +26,8 @@ from ._show import (
 
 _TICK = 0.25
 """Seconds between two updates of the countdown of the live view."""
+_LOOK_AGAIN = 1.0
+"""Seconds: how soon it is noticed that the reader of a pipe has gone."""
 
 
 def run(arguments: Arguments) -> int:
@@ -37,12 +40,12 @@ def run(arguments: Arguments) -> int:
     out = arguments.out
     with peers:
         if arguments.json or not (arguments.plain or out.isatty()):
-            for change in _follow(peers, math.inf):  # pragma: no branch - an interrupt ends it
+            for change in _follow(peers, out):  # pragma: no branch - an interrupt ends it
                 print(json.dumps(_as_json(str(peers._store), change)), file=out, flush=True)
         draw = drawing(arguments)
         moments = (
             Moment(f"{datetime.datetime.now():%H:%M:%S}", change, peers)
-            for change in _follow(peers, math.inf if draw is None else _TICK)
+            for change in _follow(peers, out if draw is None else None)
         )
         if draw is None:
             print_lines(moments, out, reasons=True)
@@ -51,21 +54,34 @@ def run(arguments: Arguments) -> int:
     return FOUND  # pragma: no cover - an interrupt ends it, see `main`
 
 
-def _follow(peers: Peers, tick: float) -> Iterator[Change]:
-    """Each difference, of state too, without end; an empty one each ``tick`` seconds without any.
+def _follow(peers: Peers, out: TextIO | None) -> Iterator[Change]:
+    """Each difference, of state too, while ``out`` has a reader; without it, a few a second.
 
     The `Peers` is refreshed in the background.
     """
     store, seen = peers._store, Snapshot()
+    tick = _TICK if out is None else _LOOK_AGAIN
 
     def is_news() -> bool:
         return news(store.snapshot) != news(seen)
 
     while True:
         peers._flights.do(Wait(is_news, store.clock.now() + tick))
+        if out is not None and not is_news():
+            _expect_reader(out)
+            continue
         change = difference(seen.endpoints, store.snapshot)
         seen = change.snapshot
         yield change
+
+
+def _expect_reader(out: TextIO) -> None:
+    """Raises `BrokenPipeError`, as a write would, if the other end of a pipe is closed."""
+    with contextlib.suppress(AttributeError, io.UnsupportedOperation):  # no poll, or no file
+        poll = select.poll()
+        poll.register(out.fileno(), 0)
+        if poll.poll(0):
+            raise BrokenPipeError
 
 
 def _as_json(service: str, change: Change) -> dict[str, Any]:

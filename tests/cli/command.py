@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
 
@@ -46,7 +46,7 @@ def run(
     resolver: Resolver | None = None,
     slices: EndpointSlices | None = None,
     clock: Clock | None = None,
-    out: io.StringIO | None = None,
+    out: TextIO | None = None,
     err: io.StringIO | None = None,
 ) -> Done:
     """One command from its start to its end: in a pod of the cluster, or by what else is given."""
@@ -59,7 +59,7 @@ def run(
             code = main(words, out=out, clock=clock, resolver=resolver, slices=slices)
         except SystemExit as exit_:  # argparse
             code = int(exit_.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, out.getvalue() if isinstance(out, io.StringIO) else "", err.getvalue())
 
 
 def place(

@@ -40,6 +40,27 @@ class Lines(Acting, Terminal):
     """People read it."""
 
 
+class Unread(io.TextIOWrapper):
+    """A pipe that nobody reads any more after so many lines; before, something is done at each."""
+
+    def __init__(self, lines: int, act: Callable[[], object]) -> None:
+        self._reader, writer = os.pipe()
+        super().__init__(os.fdopen(writer, "wb"))
+        self._left, self._act = lines, act
+        self._is_written = False
+
+    def write(self, text: str) -> int:
+        self._is_written = True
+        return super().write(text)
+
+    def flush(self) -> None:
+        super().flush()
+        written, self._is_written = self._is_written, False
+        self._left -= written
+        if written:
+            self._act() if self._left else os.close(self._reader)
+
+
 pytestmark = pytest.mark.slow
 
 
@@ -149,6 +170,17 @@ def test_without_rich_a_terminal_gets_lines_of_text(
     monkeypatch.setitem(sys.modules, "headless_discovery._cli._live", None)
     lines = text_of(run("watch", "web", on=cluster, out=Lines()))
     assert lines[0] == "+ web-0  10.244.0.2:80"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--plain"]])
+@pytest.mark.parametrize("lines", [1, 2])
+def test_it_ends_once_nobody_reads_it_though_nothing_changes(
+    cluster: FakeCluster, web: FakeService, options: list[str], lines: int
+) -> None:
+    with Unread(lines, moves(web)) as out:
+        began = cluster.clock.now()
+        assert run("watch", "web", *options, on=cluster, out=out).code == 0
+        assert cluster.clock.now() - began < 15
 
 
 def test_a_wrong_argument_is_a_usage_error(cluster: FakeCluster) -> None:
