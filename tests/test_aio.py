@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -333,6 +334,36 @@ def test_cancelling_who_leads_a_lookup_fails_nobody_else(
         assert kubia.stats.lookups == 1
 
     runs(main)
+
+
+@pytest.mark.parametrize("other", ["endpoints", "refresh", "another watch"])
+def test_a_watch_without_background_lets_others_run_while_one_of_them_looks_up(
+    runs: Run, cluster: FakeCluster, web: FakeService, other: str
+) -> None:
+    told, loop_goes_on = list[Change](), threading.Event()
+
+    def answer(question: bytes) -> bytes | None:
+        assert loop_goes_on.wait(20)
+        return cluster.answer(question)
+
+    async def main() -> None:
+        kubia = aio.peers("web.default", port="http", resolver=Resolver([server.address]))
+
+        async def watch() -> None:
+            told.append(await kubia.watch().__anext__())
+
+        async def turn() -> None:
+            for _ in range(5):
+                await pause()
+            loop_goes_on.set()
+
+        calls = {"endpoints": kubia.endpoints, "refresh": kubia.refresh, "another watch": watch}
+        await together(calls[other], watch, turn)
+
+    with NameServer(answer) as server:
+        runs(main)
+    assert len(server.asked) == 1
+    assert {len(change.added) for change in told} == {3}
 
 
 def test_cancelling_a_watch_loses_nothing(

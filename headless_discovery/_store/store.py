@@ -259,10 +259,10 @@ class Store:
                 yield Wait(something_new)
             elif self.pushes:  # there is no lookup to do instead
                 yield Wait(something_new, self.now() + _TRIES_AGAIN)
-            elif self.under_way or not self.turn_is_due():
-                yield Wait(something_new, self.next_turn)
-            else:
+            elif self.under_way or self.turn_is_due():
                 yield Share()
+            else:
+                yield Wait(something_new, self.next_turn)
 
     # Life.
 
