@@ -50,7 +50,7 @@ _OPTIONS = {
         name: "--" + name.replace("_", "-")
         for name in (
             "cluster_domain", "port", "protocol", "family", "records", "lifetime", "at_least",
-            "stable_for", "timeout", "see_self", "source", "zone", "allow_remote",
+            "stable_for", "timeout", "see_self", "source", "zone",
         )
     },
 }  # fmt: skip

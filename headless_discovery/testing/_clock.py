@@ -197,14 +197,12 @@ def _not_for_ever(overdue: float) -> float:
 class _Background:
     """Work on a fake clock: its turns, and within a turn the pauses."""
 
-    _LOOK_AGAIN = 1.0
-    """Seconds: how often work without a next time is checked for one."""
-
     def __init__(self, clock: FakeClock, work: Work) -> None:
         self._clock = clock
         self._work = work
-        self._at = math.inf
-        self._cancel: Callable[[], None]  # where the time is finite
+        self._at = -math.inf
+        """When its next turn is to be; before all times while none is planned."""
+        self._cancel: Callable[[], None]
 
     def runs(self) -> bool:
         """Whether it does: nothing can go wrong with it."""
@@ -226,21 +224,20 @@ class _Background:
 
     def _schedule(self) -> None:
         due = self._work.due()
-        if due is None:
-            return
-        self._at = self._clock.now() + self._LOOK_AGAIN if due == math.inf else due
-        self._cancel = self._clock.call_at(self._at, self._turn)
+        if due is not None:
+            self._at = due
+            self._cancel = self._clock.call_at(due, self._turn)
 
     def reschedules(self) -> bool:
         """Puts the next turn forward if it is due sooner by now; whether there will be turns."""
         due = self._work.due()
-        if due is not None and due < self._at < math.inf:
+        if due is not None and due < self._at:
             self._cancel()
             self._schedule()
         return due is not None
 
     def _turn(self) -> None:
-        self._at = math.inf
+        self._at = -math.inf
         due = self._work.due()
         if due is not None and due <= self._clock.now():
             self._go_on(self._work.paced())
