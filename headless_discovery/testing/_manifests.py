@@ -44,17 +44,11 @@ _Apply = Callable[[Model], object]
 _Tell = Callable[[str], object]
 
 
-class _LeftOutError(ValueError):
-    """Nothing is wrong with it, but it cannot be used here."""
-
-
 @contextlib.contextmanager
 def _reading(document: Document) -> Iterator[None]:
     """Errors say which document they are of."""
     try:
         yield
-    except _LeftOutError as why:
-        raise _LeftOutError(f"{document}: {why}") from None
     except ValueError as error:
         raise ValueError(f"{document}: {error}") from None
     except KeyError as error:
@@ -100,11 +94,11 @@ def to_apply(manifests: Manifests, *, lenient: bool = False) -> Reading:
     for document in documents(manifests, reading.left_out.append if lenient else None):
         try:
             with _reading(document):
-                apply = _read(document, reading.left_out.append)
+                apply = _read(document, reading)
                 if isinstance(apply, Workload):
                     room = _left(room, apply.most)
         except ValueError as error:
-            if not lenient and not isinstance(error, _LeftOutError):
+            if not lenient:
                 raise
             reading.left_out.append(str(error))
         else:
@@ -131,24 +125,27 @@ def to_delete(manifests: Manifests) -> list[Effect]:
 
 
 def _is_known(document: Document) -> bool:
-    groups, _ = _KINDS.get(document.kind, ((), None))
-    return bool(groups) and document.group in (None, *groups)
+    return document.kind in _KINDS and document.group in (None, *_KINDS[document.kind][0])
 
 
-def _read(document: Document, tell: _Tell) -> _Apply | None:
-    """What it does, if it does anything; ``tell`` is called with what of it is left out."""
+def _read(document: Document, reading: Reading) -> _Apply | None:
+    """What it does, if it does anything; what of it cannot be used is left out."""
+
+    def tell(why: str) -> None:
+        reading.left_out.append(f"{document}: {why}")
+
     if not _is_known(document):
         # Other kinds change no answer, unless they stand for Pods.
         if not document.kind.endswith(_NO_PODS) and _makes_pods(
             document.manifest.get("spec"), custom="." in (document.group or "")
         ):
-            raise _LeftOutError("no operator makes its Pods here: give them as manifests")
+            tell("no operator makes its Pods here: give them as manifests")
         return None
     namespace, name = _key(document)
     read = _KINDS[document.kind][1]
     if read in (_pod, _workload) and _HOOK in document.part("metadata", "annotations"):
         return None  # Helm runs it while it installs or tests, and no longer
-    return read(document, namespace, name, lambda why: tell(f"{document}: {why}"))
+    return read(document, namespace, name, tell)
 
 
 def _makes_pods(value: object, *, custom: bool, depth: int = 0) -> bool:
@@ -284,12 +281,14 @@ def _workload(document: Document, namespace: str, name: str, _tell: _Tell) -> _A
     return workload_of(document, namespace, name)
 
 
-def _slice(document: Document, namespace: str, name: str, tell: _Tell) -> _Apply:
+def _slice(document: Document, namespace: str, name: str, tell: _Tell) -> _Apply | None:
     service = document.part("metadata", "labels").get(_SERVICE_NAME)
     if not service:
-        raise _LeftOutError(f"no label {_SERVICE_NAME} says which Service's it is")
+        tell(f"no label {_SERVICE_NAME} says which Service's it is")
+        return None
     if document.manifest.get("addressType") == "FQDN":
-        raise _LeftOutError("its endpoints are names, and DNS has addresses alone")
+        tell("its endpoints are names, and DNS has addresses alone")
+        return None
     endpoints: list[SliceEndpoint] = []
     for endpoint in document.manifest.get("endpoints") or ():
         told = endpoint.get("conditions") or {}
@@ -353,7 +352,7 @@ def _ports(given: Manifest) -> tuple[Port, ...]:
     )
 
 
-_Read = Callable[[Document, str, str, _Tell], _Apply]
+_Read = Callable[[Document, str, str, _Tell], _Apply | None]
 _KINDS: Mapping[str, tuple[tuple[str, ...], _Read]] = {
     "Namespace": (("",), _namespace),
     "Node": (("",), _node),

@@ -13,15 +13,8 @@ _OF_KUBELETS = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 """Labels that a node has by itself."""
 _CORDONED = "node.kubernetes.io/unschedulable"
 _NO_MATTER = "PreferNoSchedule"
-_OF_DAEMONS = (
-    _CORDONED,
-    *(
-        f"node.kubernetes.io/{trouble}"
-        for trouble in (
-            "not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure",
-        )
-    ),
-)  # fmt: skip
+_TROUBLES = "unschedulable not-ready unreachable disk-pressure memory-pressure pid-pressure"
+_OF_DAEMONS = [f"node.kubernetes.io/{trouble}" for trouble in _TROUBLES.split()]
 """Taints that every DaemonSet tolerates."""
 
 
