@@ -171,7 +171,10 @@ class _Served:
 
     def _made(self, before: Model | None) -> FakeCluster:
         domain = self._arguments.cluster_domain or "cluster.local"
-        cluster = FakeCluster(domain, ttl=self._arguments.ttl)
+        try:
+            cluster = FakeCluster(domain, ttl=self._arguments.ttl)
+        except ValueError as error:
+            raise ConfigurationError(f"--cluster-domain {domain}: {error}") from None
         model = cluster._model
         if self._arguments.pod_network is not None:
             network = self._arguments.pod_network

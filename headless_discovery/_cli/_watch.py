@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
-from .._endpoint import Change, Snapshot, difference
+from .._endpoint import Change, Snapshot, State, difference
 from .._errors import ConfigurationError
 from .._peers import Peers
 from .._store.steps import Wait
@@ -33,31 +33,34 @@ _LOOK_AGAIN = 1.0
 def run(arguments: Arguments) -> int:
     """Watches until it is interrupted."""
     try:
-        peers = peers_of(arguments)
+        with peers_of(arguments) as peers:
+            _show(peers, arguments)
     except ConfigurationError as error:
         complain(arguments, error)
         return USAGE
-    out = arguments.out
-    with peers:
-        if arguments.json or not (arguments.plain or out.isatty()):
-            for change in _follow(peers, out):  # pragma: no branch - an interrupt ends it
-                print(json.dumps(_as_json(str(peers._store), change)), file=out, flush=True)
-        draw = drawing(arguments)
-        moments = (
-            Moment(f"{datetime.datetime.now():%H:%M:%S}", change, peers)
-            for change in _follow(peers, out if draw is None else None)
-        )
-        if draw is None:
-            print_lines(moments, out, reasons=True)
-        else:
-            draw(moments, out, lambda: f"{peers._store}: {state_text(peers.snapshot)}")
     return FOUND  # pragma: no cover - an interrupt ends it, see `main`
+
+
+def _show(peers: Peers, arguments: Arguments) -> None:
+    out = arguments.out
+    if arguments.json or not (arguments.plain or out.isatty()):
+        for change in _follow(peers, out):  # pragma: no branch - an interrupt ends it
+            print(json.dumps(_as_json(str(peers._store), change)), file=out, flush=True)
+    draw = drawing(arguments)
+    moments = (
+        Moment(f"{datetime.datetime.now():%H:%M:%S}", change, peers)
+        for change in _follow(peers, out if draw is None else None)
+    )
+    if draw is None:
+        print_lines(moments, out, reasons=True)
+    else:
+        draw(moments, out, lambda: f"{peers._store}: {state_text(peers.snapshot)}")
 
 
 def _follow(peers: Peers, out: TextIO | None) -> Iterator[Change]:
     """Each difference, of state too, while ``out`` has a reader; without it, a few a second.
 
-    The `Peers` is refreshed in the background.
+    The `Peers` is refreshed in the background. Raises `ConfigurationError` if it cannot be.
     """
     store, seen = peers._store, Snapshot()
     tick = _TICK if out is None else _LOOK_AGAIN
@@ -67,6 +70,9 @@ def _follow(peers: Peers, out: TextIO | None) -> Iterator[Change]:
 
     while True:
         peers._flights.do(Wait(is_news, store.clock.now() + tick))
+        error = store.snapshot.error
+        if isinstance(error, ConfigurationError) and store.snapshot.state is State.PENDING:
+            raise error
         if out is not None and not is_news():
             _expect_reader(out)
             continue

@@ -287,6 +287,18 @@ def test_the_domain_is_as_asked(manifest: Path) -> None:
         (["not-there.yaml"], "not-there.yaml cannot be read"),
         (["--listen", "10.0.0.1:5353"], "other hosts could reach it there; give --allow-remote"),
         (["--listen", "my-host:5353"], "--listen my-host:5353: give an address and a port"),
+        (
+            ["{folder}/odd.yaml", "--cluster-domain=a..b"],
+            "--cluster-domain a..b: domain '' is not a DNS label",
+        ),
+        (
+            ["{folder}/odd.yaml", "--cluster-domain=a b"],
+            "--cluster-domain a b: domain 'a b' is not a DNS label",
+        ),
+        (
+            ["{folder}/odd.yaml", "--cluster-domain=-"],
+            "--cluster-domain -: domain '-' is not a DNS label",
+        ),
         (["--listen", "localhost"], "give an address and a port, such as 127.0.0.1:10053"),
         (["--listen", "127.0.0.1:70000"], "--listen 127.0.0.1:70000: give an address and a port"),
         (["--listen", "127.0.0.1:{taken}"], "is taken by another program: --listen 127.0.0.1:0"),

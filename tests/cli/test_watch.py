@@ -16,7 +16,7 @@ import pytest
 
 from headless_discovery.__main__ import main
 from headless_discovery.testing import FakeCluster, FakeService
-from tests.cli.command import Done, Terminal, run, without_escapes
+from tests.cli.command import Done, Terminal, place, run, without_escapes
 
 
 class Acting:
@@ -187,6 +187,30 @@ def test_a_wrong_argument_is_a_usage_error(cluster: FakeCluster) -> None:
     done = run("watch", "not a name", on=cluster)
     assert done.code == 2
     assert "ConfigurationError" in done.err
+
+
+@pytest.mark.usefixtures("web")
+@pytest.mark.parametrize("options", [[], ["--plain"]])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--source", "api"], "ConfigurationError: no API server"),
+        (["--exclude-self"], "ConfigurationError: --exclude-self, but this pod's own address"),
+        (["--exclude-self", "--port=80"], "ConfigurationError: --exclude-self, but this pod's own"),
+    ],
+)
+def test_what_no_lookup_can_mend_ends_it(
+    cluster: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: str,
+    options: list[str],
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    there = place(cluster)
+    done = run("watch", "web.default", *words, *options, resolver=there, clock=cluster.clock)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
 
 
 # The live view.
