@@ -25,7 +25,9 @@ from tests.lookups import (
     Wrong,
     Zone,
     addresses,
+    asked,
     cut,
+    dashed,
     full,
     look,
     named,
@@ -520,10 +522,42 @@ def test_of_two_equal_families_one_that_stayed_silent_is_not_needed_the_next_tim
     failing = {key: reply if key.endswith(f" {silent}") else each for key, each in zone.items()}
     assert look(failing, memory, family="any", **wanted).needed(f"{asked_for} {silent}")
     again = look(failing, memory, now=100, family="any", **wanted)
-    assert not again.needed(f"{asked_for} {silent}")
-    assert again.needed(f"{asked_for} {other}")
+    first = {asked(each): each.needed for each in reversed(again.questions)}
+    assert not first[f"{asked_for} {silent}"]
+    assert first[f"{asked_for} {other}"]
     look(zone, memory, now=200, family="any", **wanted)
     assert look(zone, memory, now=300, family="any", **wanted).needed(f"{asked_for} {silent}")
+
+
+@pytest.mark.parametrize("reply", [SILENT, NO_TCP])
+@pytest.mark.parametrize(("family", "slow"), [("prefer-ipv4", "AAAA"), ("prefer-ipv6", "A")])
+@pytest.mark.parametrize(
+    ("asked_for", "wanted"),
+    [("web", {}), ("web", {"records": "address"}), ("web-0.web", {})],
+    ids=["portless", "addresses", "unglued"],
+)
+def test_one_that_is_not_needed_is_waited_for_where_the_other_has_no_addresses(
+    asked_for: str, wanted: dict[str, Any], family: str, slow: str, reply: Reply
+) -> None:
+    other = {"A": "AAAA", "AAAA": "A"}[slow]
+    found = "fd00::1" if slow == "AAAA" else "10.0.0.1"
+    zone: dict[str, Reply] = {
+        "web SRV": srv(("web-0.web", 80)) if asked_for == "web-0.web" else NODATA,
+        f"{asked_for} {other}": NODATA,
+        f"{found} PTR": named("web-0.web"),
+        f"{dashed(found)}.web {slow}": addresses(found),
+    }
+    late = Later(zone | {f"{asked_for} {slow}": reply}, f"{asked_for} {slow}", addresses(found))
+    looked = look(late, family=family, **wanted)
+    assert [shown.split()[1] for shown in looked.found] == [found]
+    asked_twice = [each for each in looked.questions if asked(each) == f"{asked_for} {slow}"]
+    assert [each.needed for each in asked_twice] == [False, True]
+
+
+@pytest.mark.parametrize("no", [NXDOMAIN, BARE_NO])
+def test_it_is_not_where_the_other_says_that_there_is_no_such_name(no: Reply) -> None:
+    looked = look({"web SRV": NODATA, "web A": no, "web AAAA": SILENT, "cluster.local A": NODATA})
+    assert looked.batches.count(["web AAAA"]) == 0
 
 
 @pytest.mark.parametrize("reply", [SILENT, NO_TCP])

@@ -14,11 +14,13 @@ from tests.lookups import (
     Answer,
     Empty,
     Found,
+    Later,
     Memory,
     Reply,
     Unknown,
     Zone,
     addresses,
+    asked,
     cut,
     look,
     named,
@@ -266,6 +268,17 @@ def test_where_ptr_is_silent_dashed_names_are_asked_for_beside_it_the_next_time(
         ["10.0.0.1 PTR", "10.0.0.2 PTR", "10-0-0-1.web A", "10-0-0-2.web A", "made-up.web A"]
     ]
     assert not looked.needed("10.0.0.1 PTR")
+
+
+@pytest.mark.parametrize("reply", [SILENT, NO_TCP, UNREAD])
+def test_then_ptr_is_waited_for_where_there_is_no_dashed_name(reply: Reply) -> None:
+    memory = Memory(no_ptr=True)
+    zone = {**portless(web_0="10.0.0.1"), "10.0.0.1 PTR": reply}
+    looked = look(Later(zone, "10.0.0.1 PTR", named("web-0.web")), memory)
+    assert looked.found == ["web-0 10.0.0.1"]
+    pointers = [each for each in looked.questions if asked(each) == "10.0.0.1 PTR"]
+    assert [each.needed for each in pointers] == [False, True]
+    assert not memory.no_ptr
 
 
 def test_then_a_name_that_ptr_gives_after_all_goes_first() -> None:

@@ -52,7 +52,7 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
         whole, needed = memory.too_large is None, not look.can_do_without_srv
         questions.append(look.question(Type.SRV, tcp=whole, needed=needed))
     to_check = checks(look)
-    replies = yield [*questions, *to_check.values()]
+    replies = yield from _ask([*questions, *to_check.values()])
     doubtful = checked(look, to_check, replies[len(questions) :]) if to_check else ()
     families: Mapping[Type, Reply] = dict(zip(wanted.types, replies, strict=False))
     look.learn(families)
@@ -82,6 +82,32 @@ def by_addresses(look: Look, said: Reply | None = None) -> Asking[Came]:
     if isinstance(said, LookupFailed) and not failed_before and not meaning.is_refused(said):
         return Unknown(said)
     return (yield from _without_srv(look, said, rest))
+
+
+def _ask(questions: list[Question]) -> Asking[Sequence[Reply]]:
+    """The replies to queries for addresses, among others.
+
+    A family that is not required is waited for only briefly; where the other one has no addresses,
+    it is all there may be: it is queried again, and waited for.
+    """
+    replies = list((yield questions))
+    pairs = list(zip(questions, replies, strict=True))
+    answers = [(each.name, reply) for each, reply in pairs if isinstance(reply, Answer)]
+    lacking = {name for name, reply in answers if reply.negative and not reply.no_such_name}
+    lacking -= {name for name, reply in answers if not reply.negative}
+    late = [
+        index
+        for index, (each, reply) in enumerate(pairs)
+        if each.name in lacking
+        and not each.needed
+        and each.rdtype is not Type.SRV
+        and is_silence(reply)
+    ]
+    if late:
+        again = yield [attrs.evolve(questions[index], needed=True) for index in late]
+        for index, reply in zip(late, again, strict=True):
+            replies[index] = reply
+    return replies
 
 
 def _srv_again(look: Look) -> Asking[Reply]:
@@ -343,7 +369,7 @@ def ask_targets(
         or known[rdtype].ask_at <= now
         or not any(map(_ADDRESSES, known.values()))  # nothing to go on with
     ]
-    replies = (yield questions) if questions else []
+    replies = (yield from _ask(questions)) if questions else []
     for family in {question.rdtype for question in questions}:
         pairs = zip(questions, replies, strict=True)
         of_it = [reply for each, reply in pairs if each.rdtype is family]

@@ -87,7 +87,8 @@ def learn_names(
             memory.name(address, tuple(targets), Origin.TARGET)
     new = [address for address in published if address not in names]
     told = _Told()
-    yield from _ask(look, told, new, pointers=True, dashed=memory.no_ptr)
+    beside = memory.no_ptr
+    yield from _ask(look, told, new, pointers=True, dashed=beside)
     # A name that came with a new address may have left its old one, and another pod taken that.
     came: dict[Type, set[str]] = {Type.A: set(), Type.AAAA: set()}
     for address, learnt in names.items():
@@ -110,6 +111,9 @@ def learn_names(
         nameless = [a for a in nameless if (a in again or a not in names) and not names.get(a)]
     tried = [*nameless, *filter(listed.__contains__, doubtful)]
     yield from _ask(look, told, [a for a in tried if a not in told.tried], dashed=True)
+    if beside:  # what has no dashed name depends on PTR: now it is waited for
+        nameless = [a for a in nameless if a in told.denied and look.matters(family_of(a))]
+        yield from _ask(look, told, nameless, pointers=True)
     _leave_out(look, published, told)
     return names
 
