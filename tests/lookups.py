@@ -171,7 +171,8 @@ def look(
     playing = playing_of(memory, now, seed, **wanted)
     batches: list[list[str]] = []
     everything: list[Question] = []
-    large = any(isinstance(each, Answer) and len(each.addresses) > 500 for each in zone.values())
+    answers = [each for each in zone.values() if isinstance(each, Answer)]
+    large = any(len(each.addresses or each.services) > 500 for each in answers)
     try:
         questions = next(playing)
         while True:

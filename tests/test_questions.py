@@ -1360,3 +1360,15 @@ def test_a_large_set_is_made_in_parts_with_pauses_between_them() -> None:
     other = attrs.evolve(many, addresses=("10.1.1.1", *many.addresses[1:]))
     later = look({"web A": other}, memory, records="address", family="ipv4")
     assert [len(batch) for batch in later.batches] == [1, 0, 0, 0, 0, 0, 0], "they are compared"
+
+
+def test_addresses_of_both_families_are_put_in_order_with_more_pauses() -> None:
+    glue = {
+        f"web-{number}.web": (f"10.0.{number >> 8}.{number & 255}", f"fd00::{number:x}")
+        for number in range(1, 1201)
+    }
+    targets = [(target, 8080) for target in glue]
+    both = look({"web SRV": srv(*targets, glue=glue)})
+    one = look({"web SRV": srv(*targets, glue={each: glue[each][:1] for each in glue})})
+    assert len(both.batches) == len(one.batches) + 2
+    assert "web-7 10.0.0.7,fd00::7 8080" in both.found

@@ -15,7 +15,7 @@ Here are the steps of every lookup: SRV, and the resulting endpoints.
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 
 from .._endpoint import Empty, Endpoint, Found, Outcome, Row, Unknown, dashed, endpoints_of, row_of
@@ -105,7 +105,9 @@ def _outcome(look: Look, came: Came) -> Lookup:
     if isinstance(came, Answer):
         came = yield from _of_services(look, came)
     while isinstance(came, Listed):
-        kept = _of_family(look.wanted, came.members) if came.dashed is None else {}
+        kept: Members = {}
+        if came.dashed is None:
+            kept = yield from _of_family(look.wanted, came.members)
         if kept or came.dashed is not None:
             return (yield from _found(look, came, kept))
         # Glue may leave a family out, so an empty one must be queried.
@@ -246,8 +248,14 @@ def _several_numbers(services: Sequence[tuple[str, int]]) -> Mapping[str, Sequen
     return {target: sorted(found) for target, found in several.items()}
 
 
-def _of_family(wanted: Wanted, members: Members) -> Members:
-    """The addresses that the caller wants, the preferred family first, the lowest first."""
+def _of_family(wanted: Wanted, members: Members) -> Asking[Members]:
+    """The addresses that the caller wants, the preferred family first, the lowest first.
+
+    A dual-stack Deployment publishes each pod twice, under two dashed names. If a family is
+    preferred, one is used of those: the preferred one if it has at least half as many as the other.
+    What was used before does not count, so that all processes agree. A pod with a host name has
+    both under one name, and stays.
+    """
     types = wanted.types
     families = _families(members)
     if (
@@ -257,39 +265,24 @@ def _of_family(wanted: Wanted, members: Members) -> Members:
     ):
         return members  # nearly always: there is nothing to rank, and none to leave out
     kept: dict[str, Names] = {}
-    for name, addresses in members.items():
-        ranked = sorted(
-            (types.index(family), packed(address), address)
-            for address in addresses
-            if (family := family_of(address)) in types
-        )
-        if ranked:
-            kept[name] = tuple(address for _, _, address in ranked)
-    return _one_family(wanted, kept) if wanted.family.startswith("prefer") else kept
+    named_so: dict[Type, set[str]] = {rdtype: set() for rdtype in types}
+    for number, (name, addresses) in enumerate(members.items(), 1):
+        if number % AT_ONCE == 0:
+            yield []
+        in_order = sorted(addresses, key=packed)
+        kept[name] = tuple([a for rdtype in types for a in in_order if family_of(a) is rdtype])
+        label = name.partition(".")[0]
+        for address in kept[name]:
+            if label == dashed(address):
+                named_so[family_of(address)].add(name)
+    left_out: set[str] = set()
+    if wanted.family.startswith("prefer"):
+        ours, others = named_so.values()
+        left_out = others if 2 * len(ours) >= len(others) else ours
+    return {name: found for name, found in kept.items() if found and name not in left_out}
 
 
 def _families(members: Members) -> set[Type]:
     """Of all addresses together; both, too, where an IPv6 one ends in dots."""
     text = "".join(itertools.chain.from_iterable(members.values()))
     return {rdtype for mark, rdtype in ((".", Type.A), (":", Type.AAAA)) if mark in text}
-
-
-def _one_family(wanted: Wanted, members: Members) -> Members:
-    """A dual-stack Deployment publishes each pod twice, under two dashed names.
-
-    One family is used of those: the preferred one if it has at least half as many as the other.
-    What was used before does not count, so that all processes agree. A pod with a host name has
-    both under one name, and stays.
-    """
-    ours, others = (frozenset(_dashed_of(members, rdtype)) for rdtype in wanted.types)
-    left_out = others if 2 * len(ours) >= len(others) else ours
-    return {name: addresses for name, addresses in members.items() if name not in left_out}
-
-
-def _dashed_of(members: Members, rdtype: Type) -> Iterator[str]:
-    """The names that are a dashed address of that family."""
-    for name, addresses in members.items():
-        label = name.partition(".")[0]
-        for address in addresses:
-            if family_of(address) is rdtype and label == dashed(address):
-                yield name
