@@ -6,21 +6,24 @@ As `watch` does in a thread; here a read is ended by cancelling it, which loses 
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
 import httpx2
 
 from .._time.clock import Clock
 from .._time.tasks import TaskWaiters, library
-from .protocol import Access, Pauses, Watch
+from .protocol import Pauses, Watch
 from .watch import TIMEOUT, said
+
+if TYPE_CHECKING:
+    from .server import EndpointSlices
 
 
 class Watcher:
     """The task, and what it holds."""
 
-    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False
@@ -28,7 +31,7 @@ class Watcher:
         self._received: deque[bytes] = deque()
         self._client: httpx2.AsyncClient | None = None
         self._waiters = TaskWaiters()
-        self._task = library().spawn(self._run, self._disconnected)
+        self._task = library().spawn(self._run, lambda: None)
 
     def start(self) -> None:
         """It has begun: a task, unlike a thread, can always be had."""
@@ -120,9 +123,6 @@ class Watcher:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
-
-    def _disconnected(self) -> None:
-        """Nothing has to be done at the end of the task."""
 
 
 async def _all_of(pauses: Pauses) -> None:

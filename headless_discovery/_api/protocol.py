@@ -19,10 +19,9 @@ import contextlib
 import logging
 import math
 import random
-import ssl
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from .._endpoint import Outcome, Unknown
@@ -65,27 +64,6 @@ _NO_REPLY = (
 )
 _Kind = Literal["list", "first", "watch", "error"]
 Pauses = Iterator[None]
-
-
-class Access(Protocol):
-    """Where the API server is, and what a request to it needs."""
-
-    @property
-    def server(self) -> str:
-        """The URL; raises `ConfigurationError` if it is not known."""
-        ...
-
-    def headers(self) -> Mapping[str, str]:
-        """Of a request made now; raises `OSError` for a token that cannot be read."""
-        ...
-
-    def context(self) -> ssl.SSLContext:
-        """Trusts the cluster's authority; raises `OSError` for a file that cannot be used."""
-        ...
-
-    def connected(self, local: str) -> None:
-        """There is a connection to the server, from that address."""
-        ...
 
 
 class _BegunAnewError(Exception):
@@ -288,9 +266,9 @@ class Watch:
     def tick(self, now: float) -> Pauses:
         """Some time has passed."""
         if now >= self._window or (self._live and now >= self._slices.due):
-            yield from self._flush(now, due=True)
+            yield from self._settle(now)
         if now >= self._again_at:
-            self._tell(now)
+            self._again_at = self._learn(self._outcome, now)
 
     def pauses(self, now: float) -> bool:
         """Whether it waits for backoff to be over."""
@@ -387,19 +365,20 @@ class Watch:
         fresh, self._fresh = self._fresh, {}
         self._version, self._resumed = version, 0
         yield from self._slices.replace(fresh, now)
-        self._outcome = yield from self._slices.settle(now)
+        yield from self._settle(now)
+
+    def _flush(self, now: float) -> Pauses:
+        if self._window < math.inf:
+            yield from self._settle(now)
+
+    def _settle(self, now: float) -> Pauses:
         self._window = math.inf
+        self._outcome = yield from self._slices.settle(now)
         self._tell()
 
-    def _flush(self, now: float, *, due: bool = False) -> Pauses:
-        if due or self._window < math.inf:
-            self._window = math.inf
-            self._outcome = yield from self._slices.settle(now)
-            self._tell()
-
-    def _tell(self, at: float | None = None) -> None:
+    def _tell(self) -> None:
         self._live = True
-        self._again_at = self._learn(self._outcome, self._heard_at if at is None else at)
+        self._again_at = self._learn(self._outcome, self._heard_at)
 
     def _resume(self, now: float, *, orderly: bool) -> None:
         self._resumed += 1

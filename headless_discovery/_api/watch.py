@@ -12,13 +12,16 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpcore2
 import httpx2
 
 from .._time.clock import Clock, ThreadWaiters
-from .protocol import Access, Pauses, Watch
+from .protocol import Pauses, Watch
+
+if TYPE_CHECKING:
+    from .server import EndpointSlices
 
 CONNECT = 5.0
 """Seconds for a connection, and as many for TLS."""
@@ -28,7 +31,7 @@ TIMEOUT = httpx2.Timeout(CONNECT)
 class Watcher:
     """The thread, and what it holds."""
 
-    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False

@@ -1,24 +1,21 @@
 """`tasks.Library` on asyncio. Imported only where asyncio runs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-_Job = Callable[[], Awaitable[None]]
+_Job = Callable[[], Coroutine[Any, Any, None]]
 _LONGEST = 86_400.0
 """Seconds: a loop takes no timer without an end."""
 
 
 class _Task:
     def __init__(self, job: _Job, at_end: Callable[[], None]) -> None:
-        async def do() -> None:
-            await job()
-
         self._loop = asyncio.get_running_loop()
         # Whatever it waits for has a timer or a thread, by which the loop holds it, and it ends
         # with a loop that is closed before it is through.
-        self._task = self._loop.create_task(do(), name="headless-discovery")
+        self._task = self._loop.create_task(job(), name="headless-discovery")
         self._task.add_done_callback(lambda _: at_end())
 
     def runs(self) -> bool:

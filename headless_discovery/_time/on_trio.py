@@ -4,13 +4,13 @@ A task that outlives its starter needs a nursery that does: trio's own, for syst
 cancelled when the main task ends.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import trio
 
 _T = TypeVar("_T")
-_Job = Callable[[], Awaitable[None]]
+_Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class _Task:

@@ -6,11 +6,11 @@ Each is imported only when it runs, so that importing this imports neither. It k
 import contextlib
 import importlib
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 _T = TypeVar("_T")
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Event(Protocol):
