@@ -70,8 +70,7 @@ class Driven:
             list(self.watch.received(each, self.now))
 
     def end(self, error: str | None = None) -> None:
-        if not self.watch.finished:
-            list(self.watch.ended(error, self.now))
+        list(self.watch.ended(error, self.now))
 
     def refuse(self, code: int, found: Object | None = None, **headers: str) -> None:
         """A whole response that is an error."""

@@ -59,9 +59,7 @@ class Watcher:
         await self._take_in()
         now = self.clock.now()
         await _all_of(self.watch.tick(now))
-        if self.stopped or self.watch.is_dead(now):
-            return 0
-        return max(self.watch.wake_at - now, 0.001)
+        return 0 if self.stopped else self.watch.seconds_left(now)
 
     async def _take_in(self) -> None:
         # Here and not where it is received: every error or cancellation is then raised by
@@ -105,8 +103,7 @@ class Watcher:
         if error is not None:
             await self._disconnect()
         await self._take_in()
-        if not watch.finished:
-            await _all_of(watch.ended(error, now()))
+        await _all_of(watch.ended(error, now()))
 
     def _connected(self) -> httpx2.AsyncClient:
         if self._client is None:

@@ -193,6 +193,10 @@ class Watch:
         """Whether no more of this response is expected, or wanted."""
         return self.finished or now >= self._dead_at
 
+    def seconds_left(self, now: float) -> float:
+        """Until there is more to do while a response is read; 0: it is to be read no more."""
+        return 0 if self.is_dead(now) else max(self.wake_at - now, 0.001)
+
     def hurry(self, now: float) -> None:
         """Requests them now, even during backoff, but not within a second of the last try."""
         self._not_before = min(self._not_before, max(now, self._failed_at + _FLOOR))
@@ -236,6 +240,8 @@ class Watch:
 
     def ended(self, error: str | None, now: float) -> Pauses:
         """The response is over: in order, because of an error, or because it is taken for dead."""
+        if self.finished:
+            return
         yield from self._flush(now)
         self._asking = False
         reused, self._is_kept = self._is_kept, error is None

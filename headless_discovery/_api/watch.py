@@ -79,9 +79,7 @@ class Watcher:
         self._take_in()
         now = self.clock.now()
         _all_of(self.watch.tick(now))
-        if self.stopped or self.watch.is_dead(now):
-            return 0
-        return max(self.watch.wake_at - now, 0.001)
+        return 0 if self.stopped else self.watch.seconds_left(now)
 
     def _take_in(self) -> None:
         # Here and not where it is received: every error or cancellation is then raised by
@@ -127,7 +125,7 @@ class Watcher:
         if error is not None:
             self._disconnect()
         self._take_in()
-        if not self.stopped and not watch.finished:
+        if not self.stopped:
             _all_of(watch.ended(error, now()))
 
     def _connected(self) -> httpx2.Client:
