@@ -29,7 +29,8 @@ class Verdict(enum.IntEnum):
     """It cannot have got the request."""
 
 
-_UNAVAILABLE = frozenset({502, 503, 504})
+UNAVAILABLE = frozenset({502, 503, 504})
+"""HTTP statuses of one that cannot serve now."""
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 _LOST = frozenset(
     # Python makes a ConnectionError or a TimeoutError of these; subclasses of OSError that
@@ -151,7 +152,7 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
     names = [f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__]
     status = _http_status(error, names)
     if status is not None:
-        return Verdict.UNAVAILABLE if status in _UNAVAILABLE else Verdict.ANSWERED
+        return Verdict.UNAVAILABLE if status in UNAVAILABLE else Verdict.ANSWERED
     if isinstance(error, BaseExceptionGroup):
         return min(_of_all(each, around) for each in error.exceptions)
     known = next((_KNOWN[name] for name in names if name in _KNOWN), None)

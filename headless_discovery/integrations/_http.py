@@ -9,6 +9,7 @@ from typing import Literal, Self, get_args
 
 import attrs
 
+from .._attempts.predicates import UNAVAILABLE
 from .._dns.names import ServiceName
 from .._endpoint import Endpoint
 from .._errors import ConfigurationError
@@ -38,8 +39,8 @@ class StatusError(Exception):
 
 
 def error_of(status: int) -> StatusError | None:
-    """What a status says of the pod: 502, 503 and 504 are failures."""
-    return StatusError(status) if status in (502, 503, 504) else None
+    """What a status says of the pod: some are failures."""
+    return StatusError(status) if status in UNAVAILABLE else None
 
 
 @attrs.define

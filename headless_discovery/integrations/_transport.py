@@ -34,6 +34,7 @@ class SentRequest:
     def __init__(self, request: Any) -> None:
         self.request = request
         self._body: Any = request.stream  # a sync or an async one, as the client has it
+        self._is_bytes = isinstance(self._body, self.library.ByteStream)
         self._body_begun = False
         self.may_be_repeated = may_be_repeated(request.method, request.headers)
         """Whether it may be received twice."""
@@ -41,7 +42,7 @@ class SentRequest:
     @property
     def rules(self) -> dict[str, Any]:
         """Which errors lead on to another pod, as `Peers.attempts` has it."""
-        if isinstance(self._body, self.library.ByteStream):
+        if self._is_bytes:
             return {"idempotent": self.may_be_repeated}
         return {"on": self._leads_on}
 
@@ -53,7 +54,7 @@ class SentRequest:
     @property
     def is_whole(self) -> bool:
         """Whether all of the body would be sent: bytes always, anything else only once."""
-        return not self._body_begun or isinstance(self._body, self.library.ByteStream)
+        return self._is_bytes or not self._body_begun
 
     def to(self, endpoint: Endpoint, addressing: Addressing) -> Any:
         """The request as it goes to the pod."""
@@ -68,7 +69,7 @@ class SentRequest:
         if url.scheme != "http":
             name = addressing.server_name(endpoint, url.host)
             request.extensions = {"sni_hostname": name, **request.extensions}
-        if not isinstance(self._body, self.library.ByteStream):
+        if not self._is_bytes:
             request.stream = self
         return request
 
