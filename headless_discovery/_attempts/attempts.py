@@ -56,12 +56,8 @@ class Rules:
     stop: Stop | None = None
     wait: Pause | None = None
     timeout: float | None = None
-    need_time: bool = attrs.field(init=False)
-    """Whether they ask when the attempts began."""
-
-    @need_time.default
-    def _need_time_for_what_is_given(self) -> bool:
-        return any(each is not None for each in (self.stop, self.wait, self.timeout))
+    need_time: bool = True
+    """Whether they may ask when the attempts began."""
 
     def lead_on(self, error: Exception, verdict: Verdict) -> bool:
         """Whether this error leads on to the next attempt."""
@@ -77,7 +73,7 @@ class Rules:
         return most if isinstance(most, int) else _USUAL
 
 
-_USUAL_RULES = {False: Rules(), True: Rules(idempotent=True)}
+_USUAL_RULES = {given: Rules(idempotent=given, need_time=False) for given in (False, True)}
 """Those of most calls, by ``idempotent``."""
 
 
@@ -215,7 +211,7 @@ class Attempts:
         if self.number:
             return None
         choice = self.store.choice
-        self.store.budget.called()
+        self.store.budget.calls += 1
         if choice.ages or self.rules.need_time:
             self.began = now = self.store.now()
             if now >= choice.until:
