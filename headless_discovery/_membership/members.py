@@ -283,8 +283,10 @@ class Membership:
         these are compared one by one.
         """
         before, members = self.snapshot.endpoints, found.endpoints
-        if not before and sum(map(len, map(_ADDRESSES, members))) == len(members):
-            return members, (), members
+        if not before:
+            counted = sum(map(len, map(_ADDRESSES, members)))
+            if counted == len(members) or not any(map(_has_several, members)):
+                return members, (), members
         gone, fresh = found.compared_with(before)
         old, several = by_identity(gone), dict[tuple[str, str], _Several]()
         pairs = zip(fresh, map(old.get, map(identity_of, fresh)), strict=True)
