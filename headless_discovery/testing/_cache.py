@@ -5,7 +5,7 @@ It knows no model: replies go in and out, and time is passed in.
 
 import attrs
 
-from ._packer import NOERROR, NXDOMAIN, SERVFAIL, Received, Reply
+from ._packer import CHECKING_DISABLED, NOERROR, NXDOMAIN, SERVFAIL, Received, Reply
 
 _AT_LEAST = 5
 """Seconds: a TTL below is raised to it, 0 too (CoreDNS, ``minTTL``)."""
@@ -61,4 +61,5 @@ class Cache:
 
 
 def _key(question: Received) -> _Key:
-    return question.name.lower(), question.type, question.dnssec_ok, question.checking_disabled
+    checking_disabled = bool(question.flags & CHECKING_DISABLED)
+    return question.name.lower(), question.type, question.dnssec_ok, checking_disabled

@@ -20,7 +20,7 @@ NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 
 RESPONSE, AUTHORITATIVE, TRUNCATED, RECURSION_DESIRED = 0x8000, 0x0400, 0x0200, 0x0100
 CHECKING_DISABLED = 0x0010
 DNSSEC_OK = 0x8000
-NOTIFY = 4
+OPCODE, NOTIFY = 0x7800, 0x2000
 
 _HEADER = struct.Struct("!6H")
 _ASKED = struct.Struct("!2H")
@@ -53,16 +53,6 @@ class Received:
     """The payload size that the client offers, or ``None`` without EDNS."""
     version: int = 0
     dnssec_ok: bool = False
-
-    @property
-    def checking_disabled(self) -> bool:
-        """The CD flag."""
-        return bool(self.flags & CHECKING_DISABLED)
-
-    @property
-    def opcode(self) -> int:
-        """0 for a query."""
-        return self.flags >> 11 & 0xF
 
 
 @attrs.frozen
@@ -121,13 +111,12 @@ def read(wire: bytes) -> Received | bytes | None:
     if len(wire) < _HEADER.size:
         return None
     number, flags, *counts = _HEADER.unpack_from(wire)
-    opcode = flags >> 11 & 0xF
     if flags & RESPONSE:
         return None
-    if opcode not in (0, NOTIFY):
+    if flags & OPCODE not in (0, NOTIFY):
         return _refusal(number, flags, NOTIMP)
     if counts[0] != 1 or counts[1] > 1 or counts[2] > 1 or counts[3] > 2:
-        return _refusal(number, flags & ~0x7800, FORMERR)
+        return _refusal(number, flags & ~OPCODE, FORMERR)
     question = b""
     try:
         wire = bytes(2) + wire[2:]  # the same for each query that differs in its id alone
@@ -136,7 +125,7 @@ def read(wire: bytes) -> Received | bytes | None:
         question = wire[_HEADER.size : at + 4]
         edns = _read_edns(wire, at + 4, sum(counts[1:]))
     except (struct.error, IndexError, dns.exception.DNSException):  # the message ends too soon
-        return _refusal(number, flags & ~0x7800, FORMERR, question)
+        return _refusal(number, flags & ~OPCODE, FORMERR, question)
     return Received(number, flags, name, kind, klass, *edns)
 
 
@@ -242,8 +231,8 @@ def pack(reply: Reply, question: Received, *, limit: int | None = None, tcp: boo
     kept = len(records)
     if len(out) > room or not (tcp or len(out) + len(opt) <= _FRAGMENT):
         out, kept = _compressed(question, reply, room)
-    flags = RESPONSE | question.flags & 0x7800 | reply.rcode & 0xF
-    if question.opcode == 0:
+    flags = RESPONSE | question.flags & OPCODE | reply.rcode & 0xF
+    if not flags & OPCODE:
         flags |= question.flags & (RECURSION_DESIRED | CHECKING_DISABLED)
     if reply.authoritative:
         flags |= AUTHORITATIVE
