@@ -43,6 +43,8 @@ def _meaning(message: dns.message.Message) -> Answer:
     for rrset in answers:
         if rrset.name != question.name and not aliases:
             raise ValueError(f"it holds an answer about {rrset.name}, which was not asked")
+    if own := [rrset for rrset in answers if rrset.name == question.name]:
+        answers, aliases = own, []
     services = _rdatas(answers) if question.rdtype == RdataType.SRV else []
     glue = _of(message.additional, *_ADDRESS) if services else []
     saying_no: list[dns.rrset.RRset] = []

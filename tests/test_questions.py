@@ -753,6 +753,24 @@ def test_a_virtual_ip_that_was_not_told_is_not_made_up() -> None:
     assert "not listed" in str(look({"web SRV": srv(("web", 80))}).error)
 
 
+@pytest.mark.parametrize("family", ["prefer-ipv4", "prefer-ipv6", "any"])
+@pytest.mark.parametrize("more", [{}, {"port": 80}, {"port": 80, "records": "address"}])
+def test_an_alias_beside_addresses_is_an_endpoint_slice_of_names(
+    family: str, more: dict[str, Any]
+) -> None:
+    """CoreDNS gives a name that such a slice holds as an alias, to AAAA as well."""
+    zone: Zone = {
+        "web SRV": NODATA,
+        "web A": addresses("10.0.0.1", "10.0.0.2"),
+        "web AAAA": Answer("NOERROR", alias="db.example.com"),
+        "10.0.0.1 PTR": named("10-0-0-1.web"),
+        "10.0.0.2 PTR": named("10-0-0-2.web"),
+    }
+    looked = look(zone, family=family, **more)
+    assert isinstance(looked.outcome, Found)
+    assert [each.address for each in looked.outcome.endpoints] == ["10.0.0.1", "10.0.0.2"]
+
+
 def test_an_alias_is_an_external_name() -> None:
     alias = attrs.evolve(addresses("192.0.2.1"), alias="db.example.com")
     looked = look({"web SRV": NODATA, "web A": alias, "web AAAA": NODATA})

@@ -146,6 +146,14 @@ def test_ptr_records_are_names() -> None:
     assert read(wire).pointers == (f"web-0.{WEB}", "api.other.svc.cluster.local")
 
 
+@pytest.mark.parametrize("after", [[], ["db.example.com. 1 IN A 192.0.2.1"]])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_cname_beside_addresses_of_the_name_is_none(first: int, after: list[str]) -> None:
+    both = [f"{WEB}. 1 IN CNAME db.example.com.", f"{WEB}. 5 IN A 10.0.0.1"]
+    read_of = read(reply(ASKED, both[first], both[1 - first], *after))
+    assert read_of == Answer("NOERROR", ttl=5, addresses=("10.0.0.1",))
+
+
 def test_a_cname_is_an_alias_and_what_follows_it_is_read() -> None:
     wire = reply(ASKED, f"{WEB}. 5 IN CNAME Db.Example.com.", "db.example.com. 300 IN A 192.0.2.1")
     assert read(wire) == Answer("NOERROR", ttl=5, addresses=("192.0.2.1",), alias="db.example.com")

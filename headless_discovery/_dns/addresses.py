@@ -324,17 +324,19 @@ def _no_alias(
 ) -> Mapping[Type, Reply]:
     """Raises `StopError` for a CNAME, which is an ExternalName's.
 
+    Where the name has addresses of its own it is none, but one of its EndpointSlices holds names.
     Where SRV is NXDOMAIN it is none: CoreDNS's autopath makes one of another search domain then.
     """
     answers = {rdtype: each for rdtype, each in replies.items() if isinstance(each, Answer)}
     aliases = {rdtype: each for rdtype, each in answers.items() if each.alias is not None}
     if not aliases:
         return replies
-    if isinstance(services, LookupFailed):
-        raise StopError(Unknown(services))
-    if not meaning.is_no_such_name(services):
-        alias = next(iter(aliases.values())).alias
-        raise StopError(meaning.external(wanted, str(alias)))
+    if not any(each.addresses and each.alias is None for each in answers.values()):
+        if isinstance(services, LookupFailed):
+            raise StopError(Unknown(services))
+        if not meaning.is_no_such_name(services):
+            alias = next(iter(aliases.values())).alias
+            raise StopError(meaning.external(wanted, str(alias)))
     plain = {
         rdtype: attrs.evolve(each, alias=None, addresses=()) for rdtype, each in aliases.items()
     }

@@ -244,6 +244,8 @@ def _parse(wire: bytes, name: _Name) -> Answer:
     foreign = next((record.owner for record in answers if record.owner != asked), None)
     if foreign is not None and not aliases:
         raise ValueError(f"it holds an answer about {foreign}, which was not queried")
+    if own := [record for record in answers if record.owner == asked]:
+        answers, aliases = own, []  # CoreDNS adds one for an EndpointSlice that holds host names
     glue = (
         _grouped(records, _ADDITIONAL, Type.A, Type.AAAA) if rdtype == Type.SRV and answers else []
     )
