@@ -31,7 +31,7 @@ def headless(seen: Observations) -> Finding:
         raise seen.no_answer(seen.probe(str(service), Type.A))
     seen.expect_served()
     alias = next((answer.alias for answer in answers if answer.alias), None)
-    if alias is not None:
+    if alias is not None and not any(answer.addresses for answer in answers if not answer.alias):
         return fail(
             NOT_HEADLESS,
             f"{service} is an alias of {alias}",

@@ -21,6 +21,7 @@ from headless_discovery.testing import FakeCluster
 from tests.cli.command import Ask, Behind, Line, Report, Terminal, doctor, place, run
 
 SVC = "svc.cluster.local"
+ADDRESSES = (dns.rdatatype.A, dns.rdatatype.AAAA)
 WEB = f"web.default.{SVC}"
 ONLY_IF_ASKED_FOR = ["pods accept connections", "EndpointSlices"]
 INSIDE = f"nameserver 10.96.0.10\nsearch default.{SVC} {SVC}\noptions ndots:5\n"
@@ -713,6 +714,23 @@ def test_an_alias_is_not_headless(cluster: FakeCluster) -> None:
     found = doctor(cluster, "away")
     assert (found[HEADLESS].level, found.code) == ("fail", 4)
     assert f"is an alias of {WEB}" in found[HEADLESS].seen
+
+
+def with_a_slice_of_names(_wire: bytes, _tcp: bool, ask: Ask) -> bytes | None:
+    """As CoreDNS answers where one of the Service's EndpointSlices holds a host name."""
+    said = dns.message.from_wire(ask() or b"")
+    [asked] = said.question
+    if str(asked.name) == f"{WEB}." and asked.rdtype in ADDRESSES:
+        said.answer.insert(0, dns.rrset.from_text(asked.name, 5, "IN", "CNAME", "db.example.com."))
+        said.authority.clear()
+    return said.to_wire()
+
+
+@pytest.mark.parametrize("words", [[], ["--port", "http"], ["--port", "8080"]])
+def test_an_alias_beside_pods_is_no_external_name(words: list[str]) -> None:
+    found = doctor(behind(with_a_slice_of_names), "web", *words)
+    assert found[HEADLESS].level == "ok"
+    assert found.code == 0
 
 
 def test_a_lone_address_without_srv_may_be_a_virtual_ip(cluster: FakeCluster) -> None:
