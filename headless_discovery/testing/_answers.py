@@ -9,7 +9,7 @@ import dns.rdatatype
 
 from . import _packer
 from ._cache import Cache
-from ._failures import Failure, Query, Rule
+from ._failures import Query, Rule
 from ._packer import Received, Reply, UnpackableError
 from ._zone import Zone
 
@@ -54,26 +54,9 @@ class Answers:
     def _answer(self, question: Received, *, tcp: bool) -> bytes | None:
         kind = dns.rdatatype.RdataType.to_text(question.type)
         self.queries.append(Query(question.name, kind, tcp, self.now()))
-        for rule in reversed(self._rules):
-            if rule.takes(question):
-                return self._fail(rule.kind, question, tcp=tcp)
-        return self._pack(self._reply(question), question, tcp=tcp)
-
-    def _pack(self, reply: Reply, question: Received, *, tcp: bool) -> bytes:
-        return _packer.pack(reply, question, limit=self.bufsize, tcp=tcp)
-
-    def _reply(self, question: Received) -> Reply:
-        cache, now = self.cache, self.now()
-        kept, stale = (None, False) if cache is None else cache.get(question, now)
-        if kept is not None and not stale:
-            return self.zone.shuffled(kept)
-        reply = self.zone.answer(question, synced=self.synced)
-        if cache is not None:
-            reply = cache.put(question, reply, now)
-        return reply if kept is None else self.zone.shuffled(kept)
-
-    def _fail(self, kind: Failure, question: Received, *, tcp: bool) -> bytes | None:
-        match kind:
+        failures = (rule.kind for rule in reversed(self._rules) if rule.takes(question))
+        failure = next(failures, None)
+        match failure:
             case "timeout":
                 return None
             case "truncate":
@@ -88,5 +71,16 @@ class Answers:
                 reply = self.zone.no_such_name()
             case _:
                 reply = self._reply(question)
-                question = attrs.evolve(question, id=question.id ^ 0xFFFF)
-        return self._pack(reply, question, tcp=tcp)
+        if failure == "wrong-id":
+            question = attrs.evolve(question, id=question.id ^ 0xFFFF)
+        return _packer.pack(reply, question, limit=self.bufsize, tcp=tcp)
+
+    def _reply(self, question: Received) -> Reply:
+        cache, now = self.cache, self.now()
+        kept, stale = (None, False) if cache is None else cache.get(question, now)
+        if kept is not None and not stale:
+            return self.zone.shuffled(kept)
+        reply = self.zone.answer(question, synced=self.synced)
+        if cache is not None:
+            reply = cache.put(question, reply, now)
+        return reply if kept is None else self.zone.shuffled(kept)
