@@ -42,10 +42,6 @@ def port_asked_for(port: str | int | None) -> str:
     return "" if port is None else str(port)
 
 
-def _default_asked_for(endpoint: "Endpoint") -> str:
-    return port_asked_for(endpoint.port)
-
-
 @attrs.frozen
 class Endpoint:
     """One pod of the Service, at one port. `str()` of it is ``address:port``."""
@@ -57,7 +53,7 @@ class Endpoint:
     port: int | None = None
     """The port number, or ``None`` if the Service has none, or several and none was named."""
     asked_for: str = attrs.field(
-        default=attrs.Factory(_default_asked_for, takes_self=True),
+        default=attrs.Factory(lambda self: port_asked_for(self.port), takes_self=True),
         kw_only=True,
         eq=False,
         repr=False,
