@@ -438,6 +438,21 @@ def test_two_pods_on_one_address_are_one_endpoint() -> None:
     assert peer.pod == "new"
 
 
+@pytest.mark.parametrize("service", ["db", "web-0", "web.shop", ""])
+def test_slices_of_another_service_do_not_count(service: str) -> None:
+    other = slice_of("b", endpoint("10.0.0.2"), ports=None, service=service)
+    assert Set(slice_of("a", endpoint("10.0.0.1")), other).shown() == ["10-0-0-1 10.0.0.1 8080"]
+    web = Set(slice_of("a", endpoint("10.0.0.1")), slice_of("b", endpoint("10.0.0.2")))
+    web.put(other, at=10)
+    assert [each.address for each in web.found(20)] == ["10.0.0.1"]
+
+
+def test_a_slice_without_the_label_counts_since_it_was_selected() -> None:
+    bare = slice_of("a", endpoint("10.0.0.1"))
+    bare["metadata"]["labels"] = None
+    assert Set(bare).shown()
+
+
 def test_one_that_is_in_two_slices_is_one_and_stays_when_one_goes() -> None:
     pod = endpoint("10.0.0.1", pod="p")
     web = Set(slice_of("a", pod), slice_of("b", pod))

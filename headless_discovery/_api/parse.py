@@ -93,6 +93,8 @@ class SliceQuery:
     def _read(self, found: Any) -> Generator[None, None, ParsedSlice]:
         metadata = found["metadata"]
         labels = metadata.get("labels") or {}
+        if labels.get(SERVICE, self.service.service) != self.service.service:
+            return ParsedSlice(_text(metadata["name"]))  # who answered does not know selectors
         kind = found.get("addressType")
         family = {"IPv4": 4, "IPv6": 6}.get(kind)
         by_controller = labels.get(_MANAGED_BY) == _CONTROLLER
