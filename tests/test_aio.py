@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -1011,6 +1012,71 @@ def test_one_that_a_loop_of_asyncio_left_behind_is_asked_in_trio(
         loop.close()
     del web  # with it goes the task of the first loop, as above
     gc.collect()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+@LEFT_BEHIND
+@pytest.mark.parametrize("way", ["endpoints", "watch", "entered"])
+def test_eager_tasks_of_a_loop_that_is_gone_hold_up_no_other(way: str) -> None:
+    cluster = FakeCluster(ttl=5)
+    cluster.add_service("web", ports={"http": 80}).scale(2)
+    with cluster.serve() as server:
+        web = aio.peers("web.default", port="http", resolver=Resolver([server.nameserver]))
+        cluster.fail("timeout")
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - new in 3.12
+
+        async def begin(web: aio.Peers) -> None:
+            if way == "entered":
+                await web.__aenter__()
+            await (web.watch().__anext__() if way == "watch" else web.endpoints())
+
+        with pytest.raises(TimeoutError):
+            loop.run_until_complete(asyncio.wait_for(begin(web), 0.05))
+        loop.close()
+        cluster.heal()
+        assert len(asyncio.run(soon(web))) == 2
+    del web
+    gc.collect()
+
+
+@pytest.mark.parametrize("way", ["endpoints", "refresh", "watch"])
+def test_loops_in_several_threads_share_a_lookup_and_each_of_them_is_woken(
+    library: LibraryName, way: str
+) -> None:
+    cluster = FakeCluster(ttl=5)
+    cluster.add_service("web", ports={"http": 80}).scale(2)
+    asked, all_wait = threading.Event(), threading.Event()
+
+    def answer(question: bytes) -> bytes | None:
+        asked.set()
+        assert all_wait.wait(20)
+        return cluster.answer(question)
+
+    with NameServer(answer) as server:
+        resolver = Resolver([server.address], timeout=20, lifetime=20)
+        web = aio.peers("web.default", port="http", resolver=resolver)
+
+        async def call() -> None:
+            match way:
+                case "endpoints":
+                    await web.endpoints()
+                case "refresh":
+                    await web.refresh()
+                case "watch":
+                    await web.watch().__anext__()
+            assert len(web.snapshot.endpoints) == 2
+
+        async def last() -> None:
+            await pause(0.01)
+            all_wait.set()
+
+        with ThreadPoolExecutor() as threads:
+            first = threads.submit(run, library, call)
+            assert asked.wait(20)
+            run(library, functools.partial(together, call, last))
+            first.result(10)
+        assert len(server.asked) == 1
 
 
 def test_a_call_may_be_cancelled_after_any_number_of_turns_of_the_loop() -> None:

@@ -1,6 +1,8 @@
 """`tasks.Library` on asyncio. Imported only where asyncio runs."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -10,24 +12,48 @@ _LONGEST = 86_400.0
 """Seconds: a loop takes no timer without an end."""
 
 
+class _Event(asyncio.Event):
+    """One that may be set in another loop than that of who waits, and after that has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._home = asyncio.get_running_loop()
+
+    def set(self) -> None:
+        if self._home is asyncio._get_running_loop():
+            super().set()
+            return
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._home.call_soon_threadsafe(super().set)
+
+
 class _Task:
     def __init__(self, job: _Job, at_end: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         # Whatever it waits for has a timer or a thread, by which the loop holds it, and it ends
         # with a loop that is closed before it is through.
-        self._task = self._loop.create_task(job(), name="headless-discovery")
+        # Not made by the loop: an eager task would begin before it is known here.
+        self._task = asyncio.Task(job(), loop=self._loop, name="headless-discovery")
         self._task.add_done_callback(lambda _: at_end())
 
     def runs(self) -> bool:
-        # Not `get_running_loop`, which raises where trio runs by now.
-        return not self._task.done() and self._loop is asyncio._get_running_loop()
+        # A loop whose end was interrupted says that it runs, but not where another one does by now.
+        elsewhere = threading.get_ident() != self._thread and self._loop.is_running()
+        return not self._task.done() and (self._is_here() or elsewhere)
 
     def stop(self) -> None:
-        if not self._loop.is_closed():  # else it will never end, and no task waits for that
-            self._task.cancel()
+        with contextlib.suppress(RuntimeError):  # it is closed: no task waits for the end
+            if self._is_here():
+                self._task.cancel()
+            else:
+                self._loop.call_soon_threadsafe(self._task.cancel)
+
+    def _is_here(self) -> bool:
+        return self._loop is asyncio._get_running_loop()
 
     async def ended(self) -> None:
-        if self.runs():
+        if self._is_here() and not self._task.done():
             # Not awaited itself: its cancellation is not ours.
             await asyncio.wait([self._task])
 
@@ -35,8 +61,9 @@ class _Task:
 class _Asyncio:
     name = "asyncio"
 
-    event = asyncio.Event
+    event = _Event
     task = staticmethod(asyncio.current_task)
+    loop = staticmethod(asyncio.get_running_loop)
     spawn = _Task
     sleep = staticmethod(asyncio.sleep)
 

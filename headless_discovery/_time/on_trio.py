@@ -4,6 +4,7 @@ A task that outlives its starter needs a nursery that does: trio's own, for syst
 cancelled when the main task ends.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -13,9 +14,36 @@ _T = TypeVar("_T")
 _Job = Callable[[], Coroutine[Any, Any, None]]
 
 
+class _Event:
+    """One that may be set in another loop than that of who waits, and after that has ended."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._home = trio.lowlevel.current_trio_token()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def set(self) -> None:
+        _in_loop(self._home, self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+def _in_loop(home: trio.lowlevel.TrioToken, call: Callable[[], object]) -> None:
+    """Makes a call in that loop, unless it has ended."""
+    if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is home:
+        call()
+        return
+    with contextlib.suppress(trio.RunFinishedError):
+        home.run_sync_soon(call)
+
+
 class _Task:
     def __init__(self, job: _Job, at_end: Callable[[], None]) -> None:
         self._at_end = at_end
+        self._home = trio.lowlevel.current_trio_token()
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         trio.lowlevel.spawn_system_task(self._do, job, name="headless-discovery")
@@ -32,7 +60,7 @@ class _Task:
         return not self._ended.is_set()
 
     def stop(self) -> None:
-        self._scope.cancel()
+        _in_loop(self._home, self._scope.cancel)
 
     async def ended(self) -> None:
         # A task that leaves `async with` because of a cancellation leaves no task behind either.
@@ -43,8 +71,9 @@ class _Task:
 class _Trio:
     name = "trio"
 
-    event = trio.Event
+    event = _Event
     task = staticmethod(trio.lowlevel.current_task)
+    loop = staticmethod(trio.lowlevel.current_trio_token)
     spawn = _Task
     sleep = staticmethod(trio.sleep)
 

@@ -14,10 +14,10 @@ Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Event(Protocol):
-    """Set once, for tasks that wait for it."""
+    """Set once, for tasks of one loop that wait for it."""
 
     def set(self) -> object:
-        """Wakes who waits."""
+        """Wakes who waits; may be called anywhere, and when the loop has ended."""
         ...
 
     async def wait(self) -> object:
@@ -29,7 +29,7 @@ class Task(Protocol):
     """A task that is independent of the task that started it."""
 
     def runs(self) -> bool:
-        """Whether it has not ended, and can: its loop is the one that runs here."""
+        """Whether it has not ended, and can: its loop runs, here or in another thread."""
         ...
 
     def stop(self) -> None:
@@ -52,6 +52,10 @@ class Library(Protocol):
 
     def task(self) -> object:
         """The task that runs."""
+        ...
+
+    def loop(self) -> object:
+        """The event loop that runs: one object for each."""
         ...
 
     def spawn(self, job: Job, at_end: Callable[[], None]) -> Task:
@@ -110,10 +114,7 @@ class TaskWaiters:
     def wake(self) -> None:
         """Wakes all of them to check again."""
         for event in tuple(self._waiting):
-            try:
-                event.set()
-            except RuntimeError:  # its loop is over: no task waits there any more
-                self._waiting.discard(event)
+            event.set()
 
     async def wait_for(self, predicate: Callable[[], bool], seconds: Callable[[], float]) -> bool:
         """Waits until the predicate holds, for so long at most; returns whether it does."""
