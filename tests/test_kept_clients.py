@@ -638,6 +638,44 @@ def test_async_tasks_share_the_one_that_is_being_made_and_a_cancelled_maker_is_f
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("users", [1, 2, 5])
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_async_one_that_was_being_made_in_a_loop_that_is_gone_is_made_in_the_next(
+    users: int, forgotten: bool
+) -> None:
+    made, web, left = Made(), afixed(1), list[asyncio.Task[Client]]()
+
+    async def make(endpoint: Endpoint) -> Client:
+        if left:
+            await asyncio.Event().wait()  # never set
+        return made(endpoint)
+
+    clients = web.clients(make)
+
+    async def work() -> Client:
+        async with clients.use() as client:
+            return client
+
+    async def begin() -> None:
+        left.extend(asyncio.create_task(work()) for _ in range(users))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    lost = list(left)
+    left.clear()
+    if forgotten:
+        lost.clear()
+    found = asyncio.run(asyncio.wait_for(work(), 20))
+    assert made.all == [found]
+    lost.clear()
+    gc.collect()
+    assert web.in_flight == {}
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_async_making_one_may_not_use_itself(library: LibraryName) -> None:
     async def main() -> None:

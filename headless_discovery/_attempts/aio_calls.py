@@ -65,8 +65,9 @@ class Clients(Pool[C]):
             await self._close_all(self._to_close())
         lease, entry = self._lease(endpoint)
         while not entry.is_made:
-            me = library().task()
-            claim = Claim(library().event(), me)
+            running = library()
+            me = id(running.task())
+            claim = Claim(running.event(), me, running.loop())
             try:
                 first = entry.claims.setdefault(None, claim)
                 if first is claim and not entry.is_made:
@@ -80,7 +81,9 @@ class Clients(Pool[C]):
                 if entry.is_claimed_by(claim):
                     entry.claims = {}
                 claim.done.set()
-            if first is not claim:
+            if first.loop is not claim.loop:
+                entry.claims = {}  # of a loop that is gone: there it is not made any more
+            elif first is not claim:
                 with first.awaited_by(me):
                     await first.done.wait()
                 if first.error is not None:

@@ -22,13 +22,15 @@ C = TypeVar("C")
 class Claim:
     """A client is being created by a thread or task; other callers wait for that event."""
 
-    def __init__(self, done: Any, maker: object) -> None:
+    def __init__(self, done: Any, maker: int, loop: object = None) -> None:
         self.done = done
         self.error: Exception | None = None
+        self.loop = loop
+        """The event loop of a task; one that has ended leaves a claim behind."""
         self._maker = maker
 
     @contextlib.contextmanager
-    def awaited_by(self, caller: object) -> Iterator[None]:
+    def awaited_by(self, caller: int) -> Iterator[None]:
         """A thread or task waits for it; raises `ConfigurationError` if that would never end."""
         _awaited[caller] = self
         try:
@@ -45,8 +47,9 @@ class Claim:
             _awaited.pop(caller, None)
 
 
-_awaited: dict[object, Claim] = {}
-"""Which claim a thread or task waits for."""
+_awaited: "weakref.WeakValueDictionary[int, Claim]" = weakref.WeakValueDictionary()
+"""Which claim a thread or task waits for, by its number; this keeps neither, should they be lost
+with their event loop."""
 
 
 class Entry(Generic[C]):
