@@ -164,6 +164,7 @@ class _Flights(Shell):
             going_on = self._going_on()
         for each in going_on:
             each.join()
+        self.delivery.close()
 
     def turn(self) -> None:
         """One lookup in the background."""
@@ -388,7 +389,8 @@ class Peers(Calls):
     def close(self) -> None:
         """Stops background refresh, cancels a lookup in progress and joins the thread.
 
-        Later calls raise `Closed`. Calling it twice is safe.
+        Later calls raise `Closed`, and no function of `on_change` is called any more; it waits for
+        one that is being called, unless that blocks for 0.25 s. Calling it twice is safe.
         """
         self._flights.close()
 

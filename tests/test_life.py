@@ -184,6 +184,58 @@ def test_listeners_share_one_thread_but_for_those_that_block(
             assert len(callers["blocked"]) == 1
 
 
+@pytest.mark.parametrize("listeners", [1, 2, 3])
+def test_after_close_no_listener_is_called_nor_any_thread_of_theirs_left(
+    listeners: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headless_discovery._store.delivery._TOO_LONG", 30.0)  # on a busy machine
+    web = Peers.static(["10.0.0.1:80"])
+    called, goes_on, closed = threading.Event(), threading.Event(), threading.Event()
+    callers: list[threading.Thread] = []
+    late: list[Change] = []
+
+    def is_closed() -> bool:
+        return "closed" in repr(web)
+
+    def listener(change: Change) -> None:
+        callers.append(threading.current_thread())
+        if closed.is_set():
+            late.append(change)
+        called.set()
+        assert goes_on.wait(10)
+        assert eventually(is_closed)
+
+    for _ in range(listeners):
+        web.on_change(listener)
+    web.update(["10.0.0.2:80"])
+    assert called.wait(10)
+    web.update(["10.0.0.3:80"])
+    goes_on.set()
+    web.close()
+    assert not any(caller.is_alive() for caller in callers)
+    closed.set()
+    assert late == []
+
+
+def test_close_waits_neither_for_a_listener_that_blocks_nor_in_one_for_itself() -> None:
+    web = Peers.static(["10.0.0.1:80"])
+    called, go_on = threading.Event(), threading.Event()
+    told: list[Change] = []
+
+    def block(change: Change) -> None:
+        told.append(change)
+        called.set()
+        web.close()
+        assert go_on.wait(10)
+
+    web.on_change(block)
+    web.update(["10.0.0.2:80"])
+    assert called.wait(10)
+    web.close()
+    go_on.set()
+    assert len(told) == 1
+
+
 def test_listeners_that_take_their_time_without_blocking_keep_their_one_thread() -> None:
     looks, may_look = threading.Semaphore(0), threading.Semaphore(0)
 

@@ -7,6 +7,7 @@ that blocks, and one for the rest. What came meanwhile is one merged change.
 """
 
 import functools
+import threading
 
 from .._time.clock import Lock, ThreadWaiters
 from .shell import Listener
@@ -27,6 +28,8 @@ class Delivery:
         """What the thread that calls them holds; another one: that has taken over."""
         self._calls = 0
         self._ended = ThreadWaiters()
+        self._threads: set[threading.Thread] = set()
+        """Those that call them, or stand by."""
         self._lock = Lock()
 
     def look(self) -> None:
@@ -47,15 +50,27 @@ class Delivery:
                 raise
             log.warning("%s: the thread of on_change cannot be started: %s", self._store, error)
 
+    def close(self) -> None:
+        """Waits for the end of a call in progress, unless it blocks, or is what closes."""
+        if threading.current_thread() in self._threads:
+            return
+        until = self._clock.now() + _TOO_LONG
+        self._clock.wait_for(self._ended, lambda: self._turn is None, until)
+        for each in list(self._threads):
+            each.join(max(until - self._clock.now(), 0))
+
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: the threads that called them are gone."""
         self._turn = None
+        self._threads = set()
         self._lock = Lock()
         for listener in self._listeners:
             listener.is_called = False
 
     def _waiting(self) -> list[Listener]:
-        """Those to be called."""
+        """Those to be called; none after the end."""
+        if self._store.closed:
+            return []
         return [each for each in self._listeners if each.has_news and not each.is_called]
 
     def _next(self, turn: object) -> Listener | None:
@@ -69,6 +84,7 @@ class Delivery:
 
     def _deliver(self, turn: object) -> None:
         stands_by = False
+        self._threads.add(threading.current_thread())
         try:
             while (listener := self._next(turn)) is not None:
                 if not stands_by and self._waiting():
@@ -82,8 +98,17 @@ class Delivery:
                 self._turn = None
             self._ended.wake()
             self.look()  # what came in between
+            self._threads.discard(threading.current_thread())
 
     def _stand_by(self, turn: object) -> None:
+        here = threading.current_thread()
+        self._threads.add(here)
+        try:
+            self._take_over(turn)
+        finally:
+            self._threads.discard(here)
+
+    def _take_over(self, turn: object) -> None:
         while self._turn is turn:
             calls = self._calls
             if self._clock.wait_for(
