@@ -1,6 +1,7 @@
 """The life of a Peers among threads, forks and the end of the interpreter."""
 
 import asyncio
+import contextlib
 import copy
 import gc
 import logging
@@ -355,7 +356,8 @@ def test_whatever_a_callback_raises_all_are_called_with_the_next_change_too(
     stop()
 
 
-def test_one_that_is_closed_at_any_moment_of_a_call_is_closed() -> None:
+@pytest.mark.parametrize("call", ["refresh", "pick", "endpoints"])
+def test_one_that_is_closed_at_any_moment_of_a_call_is_closed(call: str) -> None:
     class Closing(FakeClock):
         readings = 0
 
@@ -371,14 +373,15 @@ def test_one_that_is_closed_at_any_moment_of_a_call_is_closed() -> None:
         cluster.add_service("web").scale(3)
         kubia = cluster.peers("web")
         clock.readings = readings
-        try:
-            outcomes.append(len(kubia.refresh().endpoints))
-        except Closed:
-            outcomes.append(0)
-        kubia.close()
-        with pytest.raises(Closed):
-            kubia.refresh()
-    assert {outcomes[0], outcomes[-1]} == {0, 3}
+        with contextlib.suppress(Closed):
+            getattr(kubia, call)()
+        outcomes.append(clock.readings <= 0)
+        if not outcomes[-1]:
+            kubia.close()
+        for after in (kubia.refresh, kubia.pick, kubia.endpoints):
+            with pytest.raises(Closed):
+                after()
+    assert (outcomes[0], outcomes[-1]) == (True, False)
 
 
 @pytest.mark.parametrize("lacks", ["threads", "daemon threads"])
