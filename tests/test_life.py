@@ -18,7 +18,17 @@ from typing import Any
 
 import pytest
 
-from headless_discovery import Change, Clock, Closed, LookupFailed, Peers, Policy, Resolver, peers
+from headless_discovery import (
+    Change,
+    Clock,
+    Closed,
+    LookupFailed,
+    Peers,
+    Policy,
+    Resolver,
+    State,
+    peers,
+)
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 
 pytestmark = pytest.mark.slow
@@ -446,6 +456,39 @@ def test_the_background_goes_on_after_an_error_that_is_no_outcome(
             assert caplog.records[0].levelno == logging.ERROR
             broken.clear()
             assert eventually(lambda: len(kubia.snapshot.endpoints) == 3)
+
+
+@pytest.mark.parametrize("raised", [ValueError, BrokenPipeError, RecursionError])
+@pytest.mark.parametrize("in_background", [True, False])
+def test_a_log_handler_that_raises_hides_no_answer_and_does_not_end_the_background(
+    raised: type[Exception], in_background: bool, cluster: FakeCluster, web: FakeService
+) -> None:
+    class Raising(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise raised(record.getMessage())
+
+    handler, log = Raising(), logging.getLogger("headless_discovery")
+    told: list[Change] = []
+    kubia = cluster.peers("web")
+    log.addHandler(handler)
+    try:
+        kubia.endpoints()
+        if in_background:
+            kubia.on_change(told.append)
+        cluster.fail("servfail")
+        cluster.clock.advance(30)
+        assert len(kubia.endpoints()) == 3
+        states = [kubia.snapshot.state]
+        cluster.heal()
+        web.scale(4)
+        cluster.clock.advance(60)
+        assert len(kubia.endpoints()) == 4
+        states.append(kubia.snapshot.state)
+    finally:
+        log.removeHandler(handler)
+        kubia.close()
+    assert states == [State.STALE, State.LIVE]
+    assert len(told) == in_background
 
 
 def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(

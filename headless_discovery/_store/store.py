@@ -7,6 +7,7 @@ An interrupt may end any of this at any instruction. So what is known is one val
 assignment, and an abandoned lookup is over at its deadline.
 """
 
+import contextlib
 import copy
 import logging
 import math
@@ -334,8 +335,7 @@ class Store:
     def gave_up(self) -> None:
         """A lookup ended without an outcome: `refresh_floor` still applies to the next one."""
         with self._lock:
-            if not self.closed:
-                self._know(self.view.gave_up(self.now()))
+            self._know(self.view.gave_up(self.now()))
 
     def steps(self, flight: Flight) -> Steps[None]:
         """One lookup, from asking to believing; nothing if the source pushes changes."""
@@ -388,7 +388,8 @@ class Store:
             self._know(view)
             self.chooser.see(view.snapshot.endpoints)
             self.choice = UNMADE
-        self._log(before, view)
+        with contextlib.suppress(Exception):  # of a log handler, which must hide no answer
+            self._log(before, view)
 
     def _know(self, view: View) -> None:
         """That is known from now on; with the lock held."""
