@@ -90,21 +90,22 @@ def _ask(questions: list[Question]) -> Asking[Sequence[Reply]]:
     A family that is not required is waited for only briefly; where the other one has no addresses,
     it is all there may be: it is queried again, and waited for.
     """
-    replies = list((yield questions))
+    replies = yield questions
     pairs = list(zip(questions, replies, strict=True))
-    answers = [(each.name, reply) for each, reply in pairs if isinstance(reply, Answer)]
-    lacking = {name for name, reply in answers if reply.negative and not reply.no_such_name}
-    lacking -= {name for name, reply in answers if not reply.negative}
     late = [
         index
         for index, (each, reply) in enumerate(pairs)
-        if each.name in lacking
-        and not each.needed
-        and each.rdtype is not Type.SRV
-        and is_silence(reply)
+        if not each.needed and each.rdtype is not Type.SRV and is_silence(reply)
     ]
+    if not late:  # nearly always
+        return replies
+    answers = [(each.name, reply) for each, reply in pairs if isinstance(reply, Answer)]
+    lacking = {name for name, reply in answers if reply.negative and not reply.no_such_name}
+    lacking -= {name for name, reply in answers if not reply.negative}
+    late = [index for index in late if questions[index].name in lacking]
     if late:
         again = yield [attrs.evolve(questions[index], needed=True) for index in late]
+        replies = list(replies)
         for index, reply in zip(late, again, strict=True):
             replies[index] = reply
     return replies
