@@ -68,10 +68,10 @@ class _Flights(Shell):
     def _under_way(self) -> Flight | None:
         """The lookup in progress; not one whose event loop has ended."""
         flight = self.store.under_way
-        if flight is not None and flight.task is not None and not flight.task.runs():
-            self.store.end(flight)
-            return None
-        return flight
+        if flight is None or (task := flight.task) is None or task.runs() or task.runs_elsewhere():
+            return flight
+        self.store.end(flight)
+        return None
 
     def _take_off(self) -> Flight:
         flight = Flight()

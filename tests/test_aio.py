@@ -547,6 +547,53 @@ def test_one_peers_serves_several_loops_one_after_the_other(
     run("trio" if library == "asyncio" else "asyncio", kubia.endpoints)
 
 
+@pytest.mark.parametrize("first", ["asyncio", "trio"])
+def test_one_that_was_entered_in_a_loop_that_is_gone_may_be_closed_in_another(
+    first: LibraryName, library: LibraryName, real: tuple[FakeCluster, FakeService, Resolver]
+) -> None:
+    kubia = aio.peers("web", namespace="default", resolver=real[2])
+    run(first, kubia.__aenter__)
+    run(library, kubia.aclose)
+    with pytest.raises(Closed):
+        run(library, kubia.endpoints)
+
+
+def test_a_watch_goes_on_where_another_loop_that_refreshed_has_ended(
+    library: LibraryName, real: tuple[FakeCluster, FakeService, Resolver]
+) -> None:
+    _, service, resolver = real
+    quick = Policy(min_refresh=0.01, max_refresh=0.01, refresh_floor=0.01)
+    kubia = aio.peers("web", namespace="default", resolver=resolver, policy=quick)
+    entered, watched = threading.Event(), threading.Event()
+
+    async def refresh() -> None:
+        await kubia.__aenter__()
+        entered.set()
+        while not watched.is_set():
+            await pause(0.001)
+
+    async def watch() -> None:
+        changes = kubia.watch()
+        await changes.__anext__()
+
+        async def go_on() -> None:
+            assert len((await changes.__anext__()).snapshot.endpoints) == 5
+
+        async def end() -> None:
+            await pause(0.05)  # it waits by now
+            watched.set()
+            refreshing.result(10)
+            service.scale(5)
+
+        await together(go_on, end)
+
+    with ThreadPoolExecutor() as threads:
+        refreshing = threads.submit(run, library, refresh)
+        assert entered.wait(20)
+        run(library, watch)
+    run(library, kubia.aclose)
+
+
 def test_states_are_logged_once_each(
     runs: Run, cluster: FakeCluster, web: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -38,9 +38,12 @@ class _Task:
         self._task.add_done_callback(lambda _: at_end())
 
     def runs(self) -> bool:
+        return not self._task.done() and self._is_here()
+
+    def runs_elsewhere(self) -> bool:
         # A loop whose end was interrupted says that it runs, but not where another one does by now.
-        elsewhere = threading.get_ident() != self._thread and self._loop.is_running()
-        return not self._task.done() and (self._is_here() or elsewhere)
+        in_another_thread = threading.get_ident() != self._thread
+        return not self._task.done() and in_another_thread and self._loop.is_running()
 
     def stop(self) -> None:
         with contextlib.suppress(RuntimeError):  # it is closed: no task waits for the end
@@ -53,7 +56,7 @@ class _Task:
         return self._loop is asyncio._get_running_loop()
 
     async def ended(self) -> None:
-        if self._is_here() and not self._task.done():
+        if self.runs():
             # Not awaited itself: its cancellation is not ours.
             await asyncio.wait([self._task])
 

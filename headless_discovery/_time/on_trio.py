@@ -31,9 +31,13 @@ class _Event:
         await self._event.wait()
 
 
+def _runs_here(home: trio.lowlevel.TrioToken) -> bool:
+    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is home
+
+
 def _in_loop(home: trio.lowlevel.TrioToken, call: Callable[[], object]) -> None:
     """Makes a call in that loop, unless it has ended."""
-    if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is home:
+    if _runs_here(home):
         call()
         return
     with contextlib.suppress(trio.RunFinishedError):
@@ -53,16 +57,23 @@ class _Task:
             with self._scope:
                 await job()
         finally:
-            self._at_end()
-            self._ended.set()
+            try:
+                self._at_end()
+            finally:
+                self._ended.set()
 
     def runs(self) -> bool:
-        return not self._ended.is_set()
+        return not self._ended.is_set() and _runs_here(self._home)
+
+    def runs_elsewhere(self) -> bool:
+        return not self._ended.is_set() and not _runs_here(self._home)
 
     def stop(self) -> None:
         _in_loop(self._home, self._scope.cancel)
 
     async def ended(self) -> None:
+        if not self.runs():
+            return
         # A task that leaves `async with` because of a cancellation leaves no task behind either.
         with trio.CancelScope(shield=True):
             await self._ended.wait()

@@ -29,7 +29,7 @@ class Task(Protocol):
     """A task that is independent of the task that started it."""
 
     def runs(self) -> bool:
-        """Whether it has not ended, and can: its loop runs, here or in another thread."""
+        """Whether it has not ended, and can: its loop is the one that runs here."""
         ...
 
     def stop(self) -> None:
@@ -38,6 +38,14 @@ class Task(Protocol):
 
     async def ended(self) -> None:
         """Waits for its end."""
+        ...
+
+
+class Spawned(Task, Protocol):
+    """One of a loop."""
+
+    def runs_elsewhere(self) -> bool:
+        """Whether it has not ended, and its loop runs in another thread."""
         ...
 
 
@@ -58,7 +66,7 @@ class Library(Protocol):
         """The event loop that runs: one object for each."""
         ...
 
-    def spawn(self, job: Job, at_end: Callable[[], None]) -> Task:
+    def spawn(self, job: Job, at_end: Callable[[], None]) -> Spawned:
         """Begins a job without a parent and must not raise.
 
         ``at_end`` is called in any case: a task that is cancelled early enough never begins.
@@ -119,13 +127,16 @@ class TaskWaiters:
     async def wait_for(self, predicate: Callable[[], bool], seconds: Callable[[], float]) -> bool:
         """Waits until the predicate holds, for so long at most; returns whether it does."""
         while not predicate():
-            left = seconds()
-            if left <= 0:
-                return False
             running = library()
             event = running.event()
+            # In this order: who changes something in another thread finds it here.
             self._waiting.add(event)
             try:
+                if predicate():
+                    return True
+                left = seconds()
+                if left <= 0:
+                    return False
                 with contextlib.suppress(TimeoutError):
                     await running.within(left, event.wait)
             finally:
