@@ -99,7 +99,11 @@ def _ask(questions: list[Question]) -> Asking[Sequence[Reply]]:
     ]
     if not late:  # nearly always
         return replies
-    answers = [(each.name, reply) for each, reply in pairs if isinstance(reply, Answer)]
+    answers = [
+        (each.name, reply)
+        for each, reply in pairs
+        if each.rdtype is not Type.SRV and isinstance(reply, Answer)
+    ]
     lacking = {name for name, reply in answers if reply.negative and not reply.no_such_name}
     lacking -= {name for name, reply in answers if not reply.negative}
     late = [index for index in late if questions[index].name in lacking]

@@ -41,7 +41,7 @@ Reply = Answer | LookupFailed
 
 
 def is_silence(reply: Reply) -> bool:
-    """Whether no server replied; one without TCP refuses the connection after silence over UDP."""
+    """Whether no server gave a reply that can be read; without TCP it refuses the connection."""
     return isinstance(reply, LookupFailed) and reply.rcode is None
 
 

@@ -264,6 +264,7 @@ class Sticky:
         return owners
 
     def _seeds_of(self, endpoints: Sequence[Endpoint]) -> list[int]:
-        if self._owners.endpoints is endpoints:
-            return self._owners.seeds
+        owners = self._owners  # read once: another thread may replace it
+        if owners.endpoints is endpoints:
+            return owners.seeds
         return list(map(self._seeds.__getitem__, map(identity_of, endpoints)))
