@@ -15,6 +15,8 @@ Each message names the query, the server and the reply, in at most 25 words; wha
 is the error's ``hint``. This module knows nothing of how an error comes about.
 """
 
+import contextlib
+import logging
 import sys
 from enum import StrEnum
 from typing import Any, Self, TypeVar
@@ -165,3 +167,14 @@ def check_count(argument: str, value: object, *, least: int = 0) -> int:
             f"{argument} must be a whole number from {least} on, not {value!r:.80}"
         )
     return value
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What a handler of the program raises must hide no answer and end no thread."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        with contextlib.suppress(Exception):
+            super().log(level, msg, *args, stacklevel=2, **kwargs)  # of the caller
+
+
+log = _Log(logging.getLogger("headless_discovery"), {})

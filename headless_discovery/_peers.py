@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from ._attempts import Calls
 from ._dns.steps import GaveUp
 from ._endpoint import Change, Endpoint, Snapshot
-from ._errors import check_is_a
+from ._errors import check_is_a, log
 from ._selection import Key
 from ._store.arguments import Selecting, Target, service_arguments, taking
 from ._store.delivery import Delivery
 from ._store.readiness import Readiness, ready
 from ._store.shell import Shell
 from ._store.steps import Call, Step, Wait
-from ._store.store import Flight, Store, log
+from ._store.store import Flight, Store
 from ._time.clock import Lock, ThreadWaiters
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,7 @@ def test_after_close_no_listener_is_called_nor_any_thread_of_theirs_left(
     called, goes_on, closed = threading.Event(), threading.Event(), threading.Event()
     callers: list[threading.Thread] = []
     late: list[Change] = []
+    waited: list[bool] = []
 
     def is_closed() -> bool:
         return "closed" in repr(web)
@@ -213,8 +214,7 @@ def test_after_close_no_listener_is_called_nor_any_thread_of_theirs_left(
         if closed.is_set():
             late.append(change)
         called.set()
-        assert goes_on.wait(10)
-        assert eventually(is_closed)
+        waited.extend((goes_on.wait(10), eventually(is_closed)))
 
     for _ in range(listeners):
         web.on_change(listener)
@@ -226,25 +226,29 @@ def test_after_close_no_listener_is_called_nor_any_thread_of_theirs_left(
     assert not any(caller.is_alive() for caller in callers)
     closed.set()
     assert late == []
+    assert all(waited)
 
 
 def test_close_waits_neither_for_a_listener_that_blocks_nor_in_one_for_itself() -> None:
     web = Peers.static(["10.0.0.1:80"])
     called, go_on = threading.Event(), threading.Event()
-    told: list[Change] = []
+    callers: list[threading.Thread] = []
+    went_on: list[bool] = []
 
-    def block(change: Change) -> None:
-        told.append(change)
+    def block(_: Change) -> None:
+        callers.append(threading.current_thread())
         called.set()
         web.close()
-        assert go_on.wait(10)
+        went_on.append(go_on.wait(10))
 
     web.on_change(block)
     web.update(["10.0.0.2:80"])
     assert called.wait(10)
     web.close()
     go_on.set()
-    assert len(told) == 1
+    for caller in callers:
+        caller.join(10)
+    assert went_on == [True]
 
 
 def test_listeners_that_take_their_time_without_blocking_keep_their_one_thread() -> None:
@@ -458,20 +462,35 @@ def test_the_background_goes_on_after_an_error_that_is_no_outcome(
             assert eventually(lambda: len(kubia.snapshot.endpoints) == 3)
 
 
+@contextlib.contextmanager
+def raising_log_handler(raised: type[Exception]) -> Iterator[list[str]]:
+    """A program's handler that raises for whatever the library logs; what that was."""
+    logged: list[str] = []
+
+    class Raising(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            logged.append(record.getMessage())
+            raise raised(record.getMessage())
+
+    handler, log = Raising(), logging.getLogger("headless_discovery")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield logged
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
 @pytest.mark.parametrize("raised", [ValueError, BrokenPipeError, RecursionError])
 @pytest.mark.parametrize("in_background", [True, False])
 def test_a_log_handler_that_raises_hides_no_answer_and_does_not_end_the_background(
     raised: type[Exception], in_background: bool, cluster: FakeCluster, web: FakeService
 ) -> None:
-    class Raising(logging.Handler):
-        def handle(self, record: logging.LogRecord) -> bool:
-            raise raised(record.getMessage())
-
-    handler, log = Raising(), logging.getLogger("headless_discovery")
     told: list[Change] = []
     kubia = cluster.peers("web")
-    log.addHandler(handler)
-    try:
+    with raising_log_handler(raised) as logged:
         kubia.endpoints()
         if in_background:
             kubia.on_change(told.append)
@@ -484,11 +503,42 @@ def test_a_log_handler_that_raises_hides_no_answer_and_does_not_end_the_backgrou
         cluster.clock.advance(60)
         assert len(kubia.endpoints()) == 4
         states.append(kubia.snapshot.state)
-    finally:
-        log.removeHandler(handler)
         kubia.close()
     assert states == [State.STALE, State.LIVE]
     assert len(told) == in_background
+    assert len(logged) == 3
+
+
+@pytest.mark.parametrize("source", ["api", "auto", "auto without slices"])
+def test_a_log_handler_that_raises_does_not_keep_a_source_from_being_chosen(
+    source: str, cluster: FakeCluster, web: FakeService
+) -> None:
+    if source == "auto without slices":
+        cluster.fail("api-forbidden")
+    with (
+        raising_log_handler(ValueError) as logged,
+        cluster.peers("web", source="api" if source == "api" else "auto") as kubia,
+    ):
+        assert len(kubia.endpoints()) == 3
+        web.scale(4)
+        cluster.clock.advance(60)
+        assert len(kubia.endpoints()) == 4
+    assert kubia.snapshot.source == ("dns" if source == "auto without slices" else "api")
+    assert logged
+
+
+def test_a_log_handler_that_raises_hides_no_listeners_error_from_the_other_listeners(
+    cluster: FakeCluster, web: FakeService
+) -> None:
+    told: list[Change] = []
+    with raising_log_handler(ValueError) as logged, cluster.peers("web") as kubia:
+        kubia.endpoints()
+        kubia.on_change(lambda _: 1 / 0)
+        kubia.on_change(told.append)
+        web.scale(4)
+        cluster.clock.advance(60)
+    assert len(told) == 1
+    assert any("on_change" in line for line in logged)
 
 
 def test_an_error_that_is_no_outcome_is_a_failed_lookup_with_its_cause(

@@ -16,7 +16,6 @@ trouble
 """
 
 import contextlib
-import logging
 import math
 import random
 import zlib
@@ -25,12 +24,10 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from .._endpoint import Outcome, Unknown
-from .._errors import LookupFailed, LookupTimeout
+from .._errors import LookupFailed, LookupTimeout, log
 from .parse import SERVICE, MalformedSliceError, ParsedSlice, SliceQuery
 from .slices import Slices
 from .text import TooManyValuesError, Unpacked, is_lower, message_of, parsed, pause_of
-
-log = logging.getLogger("headless_discovery")
 
 # All in seconds.
 _WINDOW = 0.02

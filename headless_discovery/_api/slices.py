@@ -17,7 +17,6 @@ the last ones, still listed, neither ready nor terminating
 """
 
 import itertools
-import logging
 import math
 from collections import Counter
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
@@ -35,10 +34,8 @@ from .._endpoint import (
     port_asked_for,
     without,
 )
-from .._errors import NoEndpoints, NoSuchPort, NotHeadless
+from .._errors import NoEndpoints, NoSuchPort, NotHeadless, log
 from .parse import SERVICE, ParsedSlice, Row, SliceQuery, family_of, packed
-
-log = logging.getLogger("headless_discovery")
 
 _QUIET = 2.0
 """Seconds without a change after which a missing pod is removed (measured: 1.26 s)."""

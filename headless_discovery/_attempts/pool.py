@@ -5,17 +5,15 @@ What threads and tasks share. No step needs a lock: each is one operation on a d
 
 import contextlib
 import itertools
-import logging
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from .._endpoint import Endpoint, Row, row_of
-from .._errors import Closed, ConfigurationError, check_callable
+from .._errors import Closed, ConfigurationError, check_callable, log
 from .._store.shared import Shared
 
-log = logging.getLogger("headless_discovery")
 C = TypeVar("C")
 
 

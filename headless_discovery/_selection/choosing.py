@@ -6,7 +6,6 @@ so that there is next to nothing to do.
 
 import functools
 import itertools
-import logging
 import math
 import random
 from bisect import bisect_left
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import attrs
 
 from .._endpoint import Endpoint, Row, Snapshot, by_identity, identity_of, row_of
-from .._errors import ConfigurationError
+from .._errors import ConfigurationError, log
 from .._time.clock import Lock
 from .ejection import Ejection
 from .load import Context, LeastLoaded, Session, chance
@@ -25,7 +24,6 @@ from .sticky import Key, Sticky
 if TYPE_CHECKING:
     from .._membership import Policy
 
-log = logging.getLogger("headless_discovery")
 _Select = Callable[[Sequence[Endpoint], Key | None], Endpoint]
 
 

@@ -9,9 +9,10 @@ that blocks, and one for the rest. What came meanwhile is one merged change.
 import functools
 import threading
 
+from .._errors import log
 from .._time.clock import Lock, ThreadWaiters
 from .shell import Listener
-from .store import Store, log
+from .store import Store
 
 _TOO_LONG = 0.25
 """Seconds that a call may last while other listeners wait."""

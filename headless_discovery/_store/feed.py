@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._dns.steps import GaveUp
 from .._endpoint import Empty, Outcome, Snapshot, State, Unknown, Wrong
-from .._errors import ConfigurationError, DiscoveryError, LookupFailed, LookupTimeout
+from .._errors import ConfigurationError, DiscoveryError, LookupFailed, LookupTimeout, log
 from .arguments import Selecting, Target
 from .steps import Call, Wait
-from .store import Store, failed, log
+from .store import Store, failed
 from .view import find_this_pod
 
 if TYPE_CHECKING:

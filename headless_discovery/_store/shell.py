@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._endpoint import Change, Endpoint, difference
-from .._errors import check_callable
+from .._errors import check_callable, log
 from .steps import Call, Driver, Wait
-from .store import Flight, Store, log
+from .store import Flight, Store
 
 _LOOKS = 0.01
 """Seconds of a clock that is not real, after which it is looked whether a source is chosen."""

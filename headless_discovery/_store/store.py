@@ -7,7 +7,6 @@ An interrupt may end any of this at any instruction. So what is known is one val
 assignment, and an abandoned lookup is over at its deadline.
 """
 
-import contextlib
 import copy
 import logging
 import math
@@ -42,6 +41,7 @@ from .._errors import (
     NoEndpoints,
     check_count,
     in_seconds,
+    log,
 )
 from .._membership import Membership
 from .._selection import UNMADE, Budget, Choice, Chooser, Key
@@ -51,7 +51,6 @@ from .arguments import Selecting, Target, fixed
 from .steps import Call, Driver, Share, Step, Wait
 from .view import View, find_this_pod
 
-log = logging.getLogger("headless_discovery")
 _TRIES_AGAIN = 1.0
 """Seconds until a source that pushes changes, and could not be followed, is tried again."""
 _OVERDUE = 1.0
@@ -388,8 +387,7 @@ class Store:
             self._know(view)
             self.chooser.see(view.snapshot.endpoints)
             self.choice = UNMADE
-        with contextlib.suppress(Exception):  # of a log handler, which must hide no answer
-            self._log(before, view)
+        self._log(before, view)
 
     def _know(self, view: View) -> None:
         """That is known from now on; with the lock held."""
@@ -400,8 +398,8 @@ class Store:
     def _log(self, before: View, view: View) -> None:
         """What became of the state, with its reason, and for how long it was STALE."""
         old, new = before.snapshot, view.snapshot
-        if new.state is not old.state:
-            level = logging.WARNING if new.state is State.STALE else logging.INFO
+        level = logging.WARNING if new.state is State.STALE else logging.INFO
+        if new.state is not old.state and log.isEnabledFor(level):
             reason = f": {new.reason}" if new.reason else ""
             if old.state is State.STALE and before.state_since is not None:
                 reason = f" after {in_seconds(self.now() - before.state_since)}{reason}"

@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from .. import aio
 from .._attempts import connection_failed, not_reached
-from .._attempts.pool import log
 from .._attempts.use import InUse
 from .._endpoint import Endpoint
-from .._errors import DiscoveryError
+from .._errors import DiscoveryError, log
 from .._peers import Peers
 from .._selection import Key
 from ._http import KEEPALIVE_EXPIRY, Addressing, Hosts, Named, error_of, may_be_repeated
@@ -383,8 +382,9 @@ def _connections(transport: Any) -> list[Any]:
     return getattr(getattr(transport, "_pool", None), "connections", [])
 
 
-def _idle(transport: Any) -> list[Any]:
-    return [each for each in _connections(transport) if each.is_idle()]
+def _idle(transport: Any) -> Iterator[Any]:
+    """Each is asked right before it is closed: meanwhile a request may have taken it."""
+    return (each for each in tuple(_connections(transport)) if each.is_idle())
 
 
 def _is_broken(connection: Any) -> bool:

@@ -1,12 +1,12 @@
 """FakeCluster: a cluster in memory that answers DNS, for the tests of code that uses `peers`."""
 
-import logging
 import math
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Unpack
 
+from .._errors import log
 from .._peers import Peers, peers
 from .._store.arguments import PeersArguments
 from ._addresses import family_of
@@ -22,8 +22,6 @@ from ._pods import FakeAio, FakeService, Inside
 from ._resolver import FakeResolver
 from ._server import NameServer
 from ._zone import Options, Zone
-
-log = logging.getLogger("headless_discovery")
 
 Ports = Mapping[str, int | tuple[int, str]] | Sequence[int] | None
 

@@ -6,6 +6,7 @@ import functools
 import importlib
 import socket
 import ssl
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,6 +173,67 @@ def test_a_full_pool_says_nothing_of_the_pod(kind: str) -> None:
         assert caller.get(timeout=timeout).status_code == 200
         assert caller.peers.stats.failures == 0
         assert not caller.peers.in_flight
+
+
+class Connection:
+    """One of a pool, as far as it is asked; closing it lets others run meanwhile."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.broken = broken
+        self.idle, self.closed = not broken, False
+        self.meanwhile: list[Connection] = []
+
+    def is_idle(self) -> bool:
+        return self.idle
+
+    def is_closed(self) -> bool:
+        return self.broken or self.closed
+
+    def is_available(self) -> bool:
+        return self.idle
+
+    def close(self) -> None:
+        self.closed = True
+        for other in self.meanwhile:
+            other.idle = False
+
+    async def aclose(self) -> None:
+        self.close()
+
+
+def pooled(kind: str, connections: list[Connection]) -> Any:
+    """A transport with this pool, whose first request meets a connection that was closed."""
+    library: Any = importlib.import_module(kind.partition("-")[0])
+    failures = [library.RemoteProtocolError("the server disconnected")]
+
+    def reply() -> Any:
+        if failures:
+            raise failures.pop()
+        return library.Response(200)
+
+    class Pooled(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[misc]  # by name
+        _pool = types.SimpleNamespace(connections=connections)
+
+        def handle_request(self, _: object) -> Any:
+            return reply()
+
+        async def handle_async_request(self, _: object) -> Any:
+            return reply()
+
+    return Pooled()
+
+
+@every_kind
+@pytest.mark.parametrize("taken", [1, 2, 3])
+def test_a_connection_that_another_request_took_meanwhile_is_not_closed(
+    kind: str, taken: int
+) -> None:
+    idle = [Connection() for _ in range(4)]
+    idle[0].meanwhile = idle[-taken:]
+    pool = [*idle, Connection(broken=True)]
+    with serving(1) as pods, Caller(kind, pods, make=lambda: pooled(kind, pool)) as caller:
+        assert caller.get().status_code == 200
+    assert [each.closed for each in idle] == [True] * (4 - taken) + [False] * taken
 
 
 @every_kind
