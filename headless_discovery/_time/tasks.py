@@ -126,7 +126,7 @@ class TaskWaiters:
 
     async def wait_for(self, predicate: Callable[[], bool], seconds: Callable[[], float]) -> bool:
         """Waits until the predicate holds, for so long at most; returns whether it does."""
-        while not predicate():
+        while True:
             running = library()
             event = running.event()
             # In this order: who changes something in another thread finds it here.
@@ -141,4 +141,3 @@ class TaskWaiters:
                     await running.within(left, event.wait)
             finally:
                 self._waiting.discard(event)
-        return True
