@@ -32,7 +32,7 @@ class Module:
     at_import: frozenset[str]
     """Modules of the package that it imports when it is imported itself."""
     in_functions: frozenset[str]
-    """Modules of the package that it imports later, inside of functions."""
+    """Modules of the package that it imports later, inside of functions, or for annotations."""
 
 
 def modules() -> dict[str, Module]:
@@ -52,21 +52,21 @@ def _module(name: str, path: Path, known: set[str]) -> Module:
     tree = ast.parse(text)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found: dict[bool, set[str]] = {True: set(), False: set()}
-    for node, in_function in _runtime(tree, in_function=False):
+    for node, in_function in _nodes(tree, in_function=False):
         found[in_function].update(_imported(node, package, known))
     return Module(
         name, text.count("\n"), tree, frozenset(found[False]), frozenset(found[True] - found[False])
     )
 
 
-def _runtime(node: ast.AST, *, in_function: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """The nodes that run: all but those under ``if TYPE_CHECKING``."""
-    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-        return
+def _nodes(node: ast.AST, *, in_function: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """All nodes, and whether they run in a function; so count those under ``if TYPE_CHECKING``."""
     yield node, in_function
-    inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or (
+        isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
     for child in ast.iter_child_nodes(node):
-        yield from _runtime(child, in_function=inside)
+        yield from _nodes(child, in_function=in_function or later)
 
 
 def _imported(node: ast.AST, package: str, known: set[str]) -> Iterator[str]:

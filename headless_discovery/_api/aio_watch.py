@@ -6,7 +6,7 @@ As `watch` does in a thread; here a read is ended by cancelling it, which loses 
 import ssl
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -14,16 +14,13 @@ import httpx2
 from .._time.clock import Clock
 from .._time.tasks import TaskWaiters, library
 from .protocol import Pauses, Watch
-from .watch import TIMEOUT, said
-
-if TYPE_CHECKING:
-    from .server import EndpointSlices
+from .watch import TIMEOUT, Access, said
 
 
 class Watcher:
     """The task, and what it holds."""
 
-    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False

@@ -11,8 +11,8 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import httpcore2
 import httpx2
@@ -20,18 +20,36 @@ import httpx2
 from .._time.clock import Clock, ThreadWaiters
 from .protocol import Pauses, Watch
 
-if TYPE_CHECKING:
-    from .server import EndpointSlices
-
 CONNECT = 5.0
 """Seconds for a connection, and as many for TLS."""
 TIMEOUT = httpx2.Timeout(CONNECT)
 
 
+class Access(Protocol):
+    """Where the API server is, and what a request to it needs."""
+
+    @property
+    def server(self) -> str:
+        """The URL; raises `ConfigurationError` if it is not known."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Of a request made now; raises `OSError` for a token that cannot be read."""
+        ...
+
+    def context(self) -> ssl.SSLContext:
+        """Trusts the cluster's authority; raises `OSError` for a file that cannot be used."""
+        ...
+
+    def connected(self, local: str) -> None:
+        """There is a connection to the server, from that address."""
+        ...
+
+
 class Watcher:
     """The thread, and what it holds."""
 
-    def __init__(self, source: "EndpointSlices", watch: Watch, clock: Clock) -> None:
+    def __init__(self, source: Access, watch: Watch, clock: Clock) -> None:
         self.watch = watch
         self.clock = clock
         self.stopped = False

@@ -376,8 +376,7 @@ def _each(dropped: deque[Any]) -> Iterator[Any]:
 def _connections(transport: Any) -> list[Any]:
     """The connections of a transport; none of one that is not the library's own.
 
-    There is no public way to them. An idle one that another request has just taken may be closed as
-    well: the pool then opens another one for it.
+    There is no public way to them.
     """
     return getattr(getattr(transport, "_pool", None), "connections", [])
 
