@@ -10,6 +10,7 @@ import gc
 import os
 import queue
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -148,6 +149,81 @@ def test_a_first_lookup_may_be_interrupted_before_each_of_its_lines() -> None:
                     break
         world.shows_the_truth(web)
     assert lines > 100
+
+
+class LimitError(Exception):
+    """As Celery's SoftTimeLimitExceeded: an interrupt by a signal, and an `Exception`."""
+
+
+class Handlers:
+    """Ways in which programs write what a signal calls."""
+
+    def method(self, *_signal: object) -> None:
+        raise LimitError
+
+    def __call__(self, *_signal: object) -> None:
+        self.method()
+
+    @staticmethod
+    def with_a_reason(error: Exception, *_signal: object) -> None:
+        raise error
+
+
+HANDLERS: dict[str, tuple[Callable[..., Any], type[Exception]]] = {
+    "a method": (Handlers().method, LimitError),
+    "an object": (Handlers(), LimitError),
+    "a partial": (functools.partial(Handlers.with_a_reason, TimeoutError()), TimeoutError),
+    "a function": (lambda *_: Handlers.with_a_reason(OSError()), OSError),
+}
+
+
+class Signalling(random.Random):
+    """Chance during whose use, once it is armed, a signal arrives."""
+
+    armed = False
+
+    def uniform(self, a: float, b: float) -> float:
+        if self.armed:
+            self.armed = False
+            signal.raise_signal(signal.SIGALRM)
+        return super().uniform(a, b)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["first", "later"])
+@pytest.mark.parametrize("way", HANDLERS)
+def test_what_a_signal_handler_raises_comes_out_of_a_lookup_whatever_its_class(
+    way: str, known: bool
+) -> None:
+    handler, kind = HANDLERS[way]
+    world, rng = World(), Signalling()
+    web = world.cluster.peers("web", port="http", policy=EAGER, rng=rng)
+    if known:
+        web.endpoints()
+        world.change()
+        world.cluster.clock.advance(1)
+    rng.armed = True
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(kind):
+            web.refresh()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    world.shows_the_truth(web)
+
+
+def test_what_else_is_raised_in_a_lookup_is_no_interrupt() -> None:
+    class Broken(random.Random):
+        armed = True
+
+        def uniform(self, a: float, b: float) -> float:
+            if self.armed:
+                self.armed = False
+                signal.Signals(-1)  # there is no such signal: ValueError
+            return super().uniform(a, b)
+
+    web = World().cluster.peers("web", port="http", rng=Broken())
+    with pytest.raises(headless_discovery.LookupFailed, match="unexpected error"):
+        web.refresh()
 
 
 @pytest.mark.slow
