@@ -91,14 +91,14 @@ def _ask(questions: list[Question]) -> Asking[Sequence[Reply]]:
     it is all there may be: it is queried again, and waited for.
     """
     replies = yield questions
+    if not any(map(is_silence, replies)):  # nearly always
+        return replies
     pairs = list(zip(questions, replies, strict=True))
     late = [
         index
         for index, (each, reply) in enumerate(pairs)
         if not each.needed and each.rdtype is not Type.SRV and is_silence(reply)
     ]
-    if not late:  # nearly always
-        return replies
     answers = [
         (each.name, reply)
         for each, reply in pairs

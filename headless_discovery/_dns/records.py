@@ -30,9 +30,8 @@ class OddError(Exception):
     """It has none of the shapes that are read here."""
 
 
-def number(packed: bytes | bytearray) -> int:
-    """As encoded in a message."""
-    return int.from_bytes(packed, "big")
+number: Callable[[bytes], int] = int.from_bytes
+"""As encoded in a message: the most significant byte comes first, as Python has it by default."""
 
 
 def least(ttls: Collection[bytes]) -> int:
@@ -60,8 +59,8 @@ def _again(before: Answer, ttl: int) -> Answer:
 
 # A and AAAA.
 
-_SIZES = {b"\0\x01\0\x01": 4, b"\0\x1c\0\x01": 16}
-"""Bytes of an address, by type and class."""
+_BLANKS = {b"\0\x01\0\x01": b"\0\x04" + bytes(4), b"\0\x1c\0\x01": b"\0\x10" + bytes(16)}
+"""What follows the TTL, the address blanked, by type and class."""
 
 
 def addresses_of(
@@ -74,10 +73,9 @@ def addresses_of(
     All are equally long, so what stands at one place of each is a slice. With addresses blanked,
     and TTLs where they differ, what came must be the first record as often as there are records.
     """
-    size, start = _SIZES[head[-4:]], len(head)
+    rest, start = _BLANKS[head[-4:]], len(head)
     ttls: Sequence[bytes] = [wire[at + start : at + start + 4]]
-    rest = size.to_bytes(2, "big") + bytes(size)
-    step = start + 4 + len(rest)
+    size, step = len(rest) - 2, start + 4 + len(rest)
     end = at + count * step
     came = bytearray(wire[at:end])
     packed = _taken(came, step - size, step, size, count)
@@ -102,9 +100,8 @@ def _taken(records: bytearray, at: int, step: int, size: int, count: int) -> byt
     column = bytearray(count * size)
     blank = bytes(count)
     for place in range(size):
-        among = slice(at + place, None, step)
-        column[place::size] = records[among]
-        records[among] = blank
+        column[place::size] = records[at + place :: step]
+        records[at + place :: step] = blank
     return column
 
 
@@ -255,8 +252,9 @@ def _cut(
     between = tail if whole else b""
     end = at + 2 if wire[at] >= POINTER else end + (len(tail) if whole else 2)
     head = wire[end : end + FIXED.size]
-    size = _SIZES.get(head[:4])
-    if size is None or number(head[-2:]) != size:
+    blank = _BLANKS.get(head[:4], b"")
+    size = len(blank) - 2
+    if not blank.startswith(head[-2:]):
         return None
     first, *pieces = wire[at:].split(between + head)
     addresses = map(operator.itemgetter(slice(size)), pieces)

@@ -43,7 +43,8 @@ class View(NamedTuple):
     left_out: tuple[Endpoint, ...] = ()
     lookups: int = 0
     """How many had an outcome; this is the version of what is known."""
-    outcomes: Mapping[type, int] = dict.fromkeys((Found, Empty, Unknown, Wrong), 0)
+    others: Mapping[type, int] = dict.fromkeys((Empty, Unknown, Wrong), 0)
+    """How many had each outcome but `Found`."""
     state_since: float | None = None
     lookup_seconds: float | None = None
     """How long the last lookup took."""
@@ -70,10 +71,10 @@ class View(NamedTuple):
         answered = snapshot.answered_at
         return Stats(
             lookups=self.lookups,
-            found=self.outcomes[Found],
-            empty=self.outcomes[Empty],
-            unknown=self.outcomes[Unknown],
-            wrong=self.outcomes[Wrong],
+            found=self.lookups - sum(self.others.values()),
+            empty=self.others[Empty],
+            unknown=self.others[Unknown],
+            wrong=self.others[Wrong],
             changes=snapshot.generation,
             endpoints=len(snapshot.endpoints),
             departing=len(snapshot.departing),
@@ -99,7 +100,10 @@ class View(NamedTuple):
         membership, change = self.membership.after(outcome, asked_at, now, source)
         full, before = membership.snapshot, self.snapshot
         left_out, snapshot, warnings = self.left_out, full, self.warnings
-        if isinstance(outcome, Found) and outcome.left_out:
+        others = self.others
+        if not isinstance(outcome, Found):
+            others = {**others, type(outcome): others[type(outcome)] + 1}
+        elif outcome.left_out:
             addresses = ", ".join(outcome.left_out[:5])
             warnings = {"left out": f"addresses that no pod can have: {addresses}", **warnings}
         if not include_self:
@@ -117,7 +121,7 @@ class View(NamedTuple):
             left_out=left_out,
             warnings=warnings,
             lookups=self.lookups + 1,
-            outcomes={**self.outcomes, type(outcome): self.outcomes[type(outcome)] + 1},
+            others=others,
             state_since=self.state_since if snapshot.state is before.state else now,
             lookup_seconds=now - asked_at,
             fresh_until=_fresh_until(membership),
