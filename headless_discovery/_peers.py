@@ -10,15 +10,14 @@ import atexit
 import functools
 import math
 import os
-import signal
 import threading
-import traceback
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from ._attempts import Calls
+from ._dns.sockets import is_an_interrupt
 from ._dns.steps import GaveUp
 from ._endpoint import Change, Endpoint, Snapshot
 from ._errors import check_is_a, log
@@ -98,7 +97,7 @@ class _Flights(Shell):
         except GaveUp:
             store.gave_up()
         except Exception as error:  # what goes wrong must not end the background, nor raise here
-            if _is_of_a_signal_handler(error):
+            if is_an_interrupt(error):
                 raise
             store.broke(flight, error)
         finally:
@@ -417,15 +416,6 @@ class Peers(Calls):
                 )
             # Not waiting for the thread: it is unknown where this is called, nor in which thread.
             self._flights.give_up()
-
-
-def _is_of_a_signal_handler(error: Exception) -> bool:
-    """Whether one raised it: that is an interrupt of the caller, whatever its class."""
-    codes = set()
-    for handler in filter(callable, map(signal.getsignal, signal.valid_signals())):
-        called: Any = getattr(handler, "func", handler)  # of `functools.partial`
-        codes |= {getattr(each, "__code__", None) for each in (called, type(called).__call__)}
-    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 _all: weakref.WeakSet[Peers] = weakref.WeakSet()

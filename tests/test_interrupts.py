@@ -10,6 +10,7 @@ import gc
 import os
 import queue
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import Any
 import pytest
 
 import headless_discovery
-from headless_discovery import Change, Clients, Clock, Endpoint, Peers, Policy
+from headless_discovery import Change, Clients, Clock, Endpoint, Peers, Policy, Resolver, peers
 from headless_discovery.testing import FakeClock, FakeCluster
 from tests.interrupted import EAGER, Interrupted
 
@@ -209,6 +210,43 @@ def test_what_a_signal_handler_raises_comes_out_of_a_lookup_whatever_its_class(
     finally:
         signal.signal(signal.SIGALRM, before)
     world.shows_the_truth(web)
+
+
+class Poll:
+    """`select.poll` of green threads, which are told something while they wait."""
+
+    error: Exception
+
+    def register(self, _descriptor: int, _mask: int) -> None:
+        pass
+
+    unregister: Any = register
+
+    def poll(self, _milliseconds: int) -> list[tuple[int, int]]:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [LimitError(), TimeoutError("theirs"), KeyError("theirs")])
+def test_what_is_raised_into_a_wait_as_by_gevent_s_timeout_comes_out_of_the_lookup(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "poll", Poll)
+    monkeypatch.setattr(Poll, "error", error, raising=False)
+    web = peers("web.default", resolver=Resolver(["127.0.0.1"]))
+    with pytest.raises(type(error)) as came:
+        web.refresh()
+    assert came.value is error
+
+
+@pytest.mark.parametrize("error", [OSError(12, "no memory"), ValueError("descriptor out of range")])
+def test_what_a_wait_raises_by_itself_is_a_lookup_that_failed(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "poll", Poll)
+    monkeypatch.setattr(Poll, "error", error, raising=False)
+    web = peers("web.default", resolver=Resolver(["127.0.0.1"]))
+    with pytest.raises(headless_discovery.LookupFailed):
+        web.refresh()
 
 
 def test_what_else_is_raised_in_a_lookup_is_no_interrupt() -> None:

@@ -7,13 +7,15 @@ and come in, and time runs out.
 import contextlib
 import math
 import select
+import signal
 import socket
+import traceback
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from .._time.clock import Clock
+from .._time.clock import Clock, ThreadWaiters
 from .message import Server
 from .steps import Event, GaveUp, Send, Step, Steps
 
@@ -107,8 +109,12 @@ class Sockets:
 
     def wait(self, seconds: float) -> list[Event]:
         """Waits for the first event, for so long at most."""
+        return self.receive(self.ready(seconds))
+
+    def ready(self, seconds: float) -> list[tuple[int, int]]:
+        """The wait alone: `is_an_interrupt` knows by this what is raised in it."""
         assert self.poller is not None  # noqa: S101 - for type checkers: something was sent
-        return self.receive(self.poller.poll(math.ceil(seconds * 1000)))
+        return self.poller.poll(math.ceil(seconds * 1000))
 
     def receive(self, ready: Iterable[tuple[int, int]]) -> list[Event]:
         """What the sockets have that are said to have something."""
@@ -168,6 +174,21 @@ class Sockets:
             if self._by_descriptor.pop(descriptor, None) is not None and self.poller is not None:
                 self.poller.unregister(descriptor)
             one.opened.close()
+
+
+def is_an_interrupt(error: Exception) -> bool:
+    """Whether it came into a lookup from outside: then it is its caller's, whatever its class.
+
+    From a signal handler (Celery's soft time limit), or into a wait (``gevent.Timeout`` with an
+    error of the caller's own). A wait by itself raises `OSError`, or of `select` `ValueError`.
+    """
+    codes: set[object] = set()
+    for handler in filter(callable, map(signal.getsignal, signal.valid_signals())):
+        called: Any = getattr(handler, "func", handler)  # of `functools.partial`
+        codes |= {getattr(each, "__code__", None) for each in (called, type(called).__call__)}
+    if isinstance(error, TimeoutError) or not isinstance(error, OSError | ValueError):
+        codes |= {Sockets.ready.__code__, ThreadWaiters.wait_for.__code__}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 class Select:
