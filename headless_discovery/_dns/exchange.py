@@ -15,8 +15,9 @@ which bytes or failed. It uses no sockets, and reads time by a function that is 
 import math
 import operator
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import attrs
 
@@ -41,6 +42,7 @@ _HARDLY = 0.02
 _REMEMBERED = 300.0
 """Seconds for which an observation about a server is used before it is made again."""
 _NEVER = -math.inf
+_NONE: Mapping[Server, Any] = MappingProxyType({})
 _USABLE = ("NOERROR", "NXDOMAIN")
 KNOWS_NO_EDNS = ("FORMERR", "BADVERS", "NOTIMP", "BADCOOKIE")  # RFC 6891, 7; RFC 7873, 5.2.3
 _PERHAPS_NO_EDNS = (*KNOWS_NO_EDNS, "SERVFAIL")
@@ -96,19 +98,21 @@ class Learnt:
 
 @attrs.define(eq=False)
 class _Talk:
-    """One question: the servers that are still to be queried, and the replies so far."""
+    """One question: the servers that are still to be queried, and the replies so far.
+
+    There are thousands in some lookups, so none of them has containers of its own to begin with.
+    """
 
     question: Question
     to_ask: list[_Known]
-    needed: bool
-    tries: list["_Try"] = attrs.field(init=False, factory=list)
-    failed: dict[Server, NoReply] = attrs.field(init=False, factory=dict)
+    tries: tuple["_Try", ...] = ()
+    failed: Mapping[Server, NoReply] = _NONE
     """The most specific failure of each server."""
-    parts: dict[Server, bytes] = attrs.field(init=False, factory=dict)
+    parts: Mapping[Server, bytes] = _NONE
     """Truncated answers that TCP is to complete; not parsed, since they seldom matter."""
-    no_tcp: dict[Server, str] = attrs.field(init=False, factory=dict)
+    no_tcp: Mapping[Server, str] = _NONE
     """Why TCP failed; from then on these servers are queried over UDP."""
-    held: list[Answer] = attrs.field(init=False, factory=list)
+    held: tuple[Answer, ...] = ()
     """Each negative answer of another zone than the cluster's."""
     limit: float = math.inf
     """Until when it is waited for."""
@@ -135,10 +139,10 @@ class _Talk:
         """A response code is more specific than silence, and the end of a try than the lookup's."""
         before = self.failed.get(server)
         if before is None or why.rcode or not (before.rcode or why is OUT_OF_TIME):
-            self.failed[server] = why
+            self.failed = {**self.failed, server: why}
 
 
-_NEEDED = operator.attrgetter("needed")
+_NEEDED = operator.attrgetter("question.needed")
 
 
 @attrs.define(eq=False)
@@ -211,7 +215,7 @@ class _Exchange:
         """Sends questions concurrently; returns the replies in the order of the questions."""
         talks: list[_Talk] = []
         for question in questions:
-            talks.append(_Talk(question, self._servers_for(question), question.needed))
+            talks.append(_Talk(question, self._servers_for(question)))
             if len(talks) % _MADE_AT_ONCE == 0:
                 yield Step()
         # Required questions must not wait for a place that optional ones take.
@@ -360,7 +364,7 @@ class _Exchange:
     ) -> None:
         wire = query(talk.question.name, talk.question.rdtype, edns=edns)
         one = _Try(wire, known.server, tcp, talk, known, edns, self._time, instead, completes)
-        talk.tries.append(one)
+        talk.tries += (one,)
         self._timers.append(one)
         self._open[one] = one
         self._sends.append(one)
@@ -379,7 +383,7 @@ class _Exchange:
     def _complete(self, one: _Try, wire: bytes) -> None:
         """Sends the query over TCP, since its reply was truncated."""
         one.known.note_answer(one, self._time)
-        one.talk.parts[one.known.server] = wire
+        one.talk.parts = {**one.talk.parts, one.known.server: wire}
         self._send(one.talk, one.known, one.edns, tcp=True, completes=True)
 
     def _took(self, one: _Try, said: Answer | NoReply) -> None:
@@ -399,7 +403,7 @@ class _Exchange:
         elif said.server is not known.server:  # what is known by another's answer
             said = attrs.evolve(said, server=known.server)
         if said.negative and self._is_doubtful(said, talk.question):
-            talk.held.append(said)
+            talk.held += (said,)
             self._doubtful.add(known.server)
             self._limit_others(talk)
             if not talk.goes_on:
@@ -422,11 +426,11 @@ class _Exchange:
         if perhaps_edns and one.edns is not None and not talk.asked_without_edns(one):
             self._send(talk, known, None, tcp=one.tcp, instead=why, completes=one.completes)
         elif one.completes:
-            talk.no_tcp[server] = why.reason
+            talk.no_tcp = {**talk.no_tcp, server: why.reason}
         elif why.timed_out and not one.tcp and server not in talk.no_tcp:
             self._send(talk, known, None, tcp=True, instead=why)
         elif why.timed_out or (one.tcp and why.rcode is None):
-            talk.no_tcp[server] = why.reason
+            talk.no_tcp = {**talk.no_tcp, server: why.reason}
             talk.to_ask.append(known)
         if why.timed_out or not talk.goes_on:
             self._ask_next(talk)
@@ -439,8 +443,8 @@ class _Exchange:
         for one in talk.tries:
             if one in self._open:
                 self._close(one)
-        talk.tries.clear()
-        if talk.needed:
+        talk.tries = ()
+        if talk.question.needed:
             self._needed -= 1
             if not self._needed and (self._going or self._waiting):
                 self._limit_all()
@@ -473,7 +477,7 @@ class _Exchange:
                 self._settle(talk, attrs.evolve(part, server=server, no_tcp=why))
                 return
             talk.note(server, part)
-        talk.parts.clear()
+        talk.parts = {}
         self._conclude(talk)
 
 
