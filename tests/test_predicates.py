@@ -20,7 +20,9 @@ from unittest import mock
 import pytest
 import redis
 import redis.asyncio
+import requests
 import trio
+import urllib3
 
 from headless_discovery import (
     LookupTimeout,
@@ -160,6 +162,26 @@ def test_a_post_arrives_once_whatever_happens_to_its_reply(fault: str, client: s
             with contextlib.suppress(Exception):
                 web.call(post, idempotent=True)
             assert sum(len(server.requests) for server in servers) == 4
+
+
+@pytest.mark.parametrize("fault", ["404", "503"])
+@pytest.mark.parametrize("client", ["requests", "urllib3"])
+def test_the_status_after_which_urllib3_gave_up_sending_again_is_the_answer(
+    client: str, fault: str
+) -> None:
+    again = urllib3.Retry(1, status_forcelist=[404, 503], backoff_factor=0)
+    web = Peers.static(["10.0.0.1:80"])
+    with FAULTS[fault]() as place, requests.Session() as session, urllib3.PoolManager() as pool:
+        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=again))
+        with (
+            contextlib.suppress(requests.exceptions.RetryError, urllib3.exceptions.MaxRetryError),
+            web.use(),
+        ):
+            if client == "requests":
+                session.get(place.url)
+            else:
+                pool.request("GET", place.url, retries=again)
+    assert (web.stats.attempts, web.stats.failures) == (1, fault == "503")
 
 
 @pytest.mark.parametrize("client", [one for one in CLIENTS if one not in NEVER])

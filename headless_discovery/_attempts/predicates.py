@@ -6,6 +6,7 @@ raises for which fault was measured: tests/test_predicates.py makes every fault 
 
 import enum
 import errno
+import re
 import socket
 import sys
 import traceback
@@ -47,7 +48,7 @@ def _names(libraries: str, classes: str) -> list[str]:
 _WRAPPERS = frozenset(
     [
         *_names("urllib", "URLError"),
-        *_names("requests", "ConnectionError SSLError"),
+        *_names("requests", "ConnectionError SSLError RetryError"),
         *_names("urllib3", "MaxRetryError SSLError"),
     ]
 )
@@ -80,6 +81,8 @@ _SAID_BY: dict[Verdict, list[str]] = {
 }
 _KNOWN = {name: verdict for verdict, names in _SAID_BY.items() for name in names}
 """By the top-level package and the name of the class; the first in the error's MRO counts."""
+_TOO_MANY_OF_URLLIB3 = re.compile(r"too many (\d{3}) error responses")
+"""What its ``ResponseError`` says of the status for which its `Retry` sent again, to the last."""
 _FULL_POOL_OF_REDIS = "No connection available."
 """Of its ``BlockingConnectionPool``, which raises a `ConnectionError` with this text."""
 
@@ -176,6 +179,8 @@ def _http_status(error: BaseException, names: list[str]) -> int | None:
     places: list[tuple[object, str]] = [(error, "status"), (error, "status_code")]
     if "urllib.HTTPError" in names:
         places.append((error, "code"))  # other libraries have other codes there
+    if "urllib3.ResponseError" in names and (said := _TOO_MANY_OF_URLLIB3.match(str(error))):
+        return int(said[1])
     response = _attribute(error, "response")
     places += [(response, "status"), (response, "status_code")]
     for place, name in places:
