@@ -1,5 +1,6 @@
 """A wrong argument of a call is told at once, by its name, in every shell; and a wrong strategy."""
 
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from headless_discovery import (
+    Change,
     ConfigurationError,
     Endpoint,
     LeastLoaded,
@@ -121,6 +123,32 @@ def test_what_is_no_function_is_refused_by_on_change_in_tasks_too() -> None:
                 web.on_change(listen)
 
     run("asyncio", main)
+
+
+class Awaited:
+    """What would have to be awaited, in its forms."""
+
+    async def __call__(self, change: Change) -> None:
+        raise AssertionError
+
+    method = __call__
+
+
+@pytest.mark.parametrize(
+    "call", [Awaited(), Awaited().method, functools.partial(Awaited.method, Awaited())]
+)
+def test_what_would_have_to_be_awaited_is_refused_by_on_change(call: Any) -> None:
+    async def main() -> None:
+        async with aio.Peers.static(LISTED) as web:
+            with pytest.raises(ConfigurationError, match="never awaited, so it cannot be async"):
+                web.on_change(call)
+
+    run("asyncio", main)
+    with (
+        Peers.static(LISTED) as web,
+        pytest.raises(ConfigurationError, match="never awaited, so it cannot be async"),
+    ):
+        web.on_change(call)
 
 
 def test_an_argument_that_does_not_exist_is_told_by_the_functions_own_name() -> None:

@@ -1,11 +1,12 @@
 """What the shells for threads and for tasks have in common, which carry out a store's steps."""
 
+import inspect
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._endpoint import Change, Endpoint, difference
-from .._errors import check_callable, log
+from .._errors import ConfigurationError, check_callable, log
 from .steps import Call, Driver, Wait
 from .store import Flight, Store
 
@@ -42,6 +43,10 @@ class Shell(Driver):
     def listen(self, call: Callable[[Change], object]) -> Callable[[], None]:
         """Calls a function with later changes; returns one that stops it."""
         check_callable("call", call)
+        if any(map(inspect.iscoroutinefunction, (call, type(call).__call__))):
+            raise ConfigurationError(
+                f"call is called and never awaited, so it cannot be async: {call!r:.80}"
+            )
         listener = Listener(self.store, call)
         self.listeners.append(listener)
 
