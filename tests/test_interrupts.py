@@ -212,6 +212,10 @@ def test_what_a_signal_handler_raises_comes_out_of_a_lookup_whatever_its_class(
     world.shows_the_truth(web)
 
 
+THREAD = "headless-discovery"
+"""The name of those that refresh."""
+
+
 class Poll:
     """`select.poll` of green threads, which are told something while they wait."""
 
@@ -236,6 +240,26 @@ def test_what_is_raised_into_a_wait_as_by_gevent_s_timeout_comes_out_of_the_look
     with pytest.raises(type(error)) as came:
         web.refresh()
     assert came.value is error
+
+
+@pytest.mark.parametrize("error", [LimitError(), TimeoutError("theirs"), KeyError("theirs")])
+def test_what_is_raised_into_a_wait_of_the_background_does_not_end_it(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: Iterator[Any] = iter([Poll, *[select.poll] * 1000])
+
+    def poll() -> Any:
+        return next(polls)()
+
+    monkeypatch.setattr(select, "poll", poll)
+    monkeypatch.setattr(Poll, "error", error, raising=False)
+    world = World()
+    with world.cluster.serve() as server:
+        resolver = Resolver([server.nameserver])
+        with peers("web.default", cluster_domain="cluster.local", resolver=resolver) as web:
+            (background,) = [each for each in threading.enumerate() if each.name == THREAD]
+            web.wait_ready(3, timeout=20)
+            assert background.is_alive()
 
 
 @pytest.mark.parametrize("error", [OSError(12, "no memory"), ValueError("descriptor out of range")])
