@@ -290,6 +290,9 @@ class Odd(Exception):
 HTTPCORE = of("httpcore", "RemoteProtocolError", of("httpcore", "ProtocolError"))
 HTTPX = of("httpx2", "RemoteProtocolError", of("httpx2", "TransportError"))
 AIOHTTP = of("aiohttp.client_exceptions", "ClientConnectionError")
+PSYCOPG = of("psycopg", "OperationalError", sqlstate=None)
+PSYCOPG2 = of("psycopg2", "OperationalError", pgcode=None)
+VALKEY = of("valkey.exceptions", "ConnectionError")
 TOO_SLOW = of("aiohttp.client_exceptions", "ServerTimeoutError", AIOHTTP, TimeoutError)
 REFUSED_STREAM = SimpleNamespace(stream_id=5, error_code=7)
 CANCELLED_STREAM = SimpleNamespace(stream_id=5, error_code=8)
@@ -336,6 +339,16 @@ def test_the_endpoint_was_not_reached(error: BaseException) -> None:
         of("redis.exceptions", "ConnectionError")("refused"),
         of("requests.exceptions", "ConnectionError")("no cause"),
         of("anyio", "BrokenResourceError")(),
+        of("anyio", "IncompleteRead")(),
+        asyncio.IncompleteReadError(b"half of it", 20),
+        of("pymemcache.exceptions", "MemcacheUnexpectedCloseError")(),
+        of("grpc", "FutureTimeoutError")(),
+        VALKEY("refused"),
+        PSYCOPG("connection failed"),
+        PSYCOPG2("server closed the connection unexpectedly"),
+        of("psycopg.errors", "ConnectionTimeout", PSYCOPG)("connection timeout expired"),
+        of("psycopg.errors", "AdminShutdown", PSYCOPG, sqlstate="57P01")("terminating"),
+        of("psycopg2.errors", "ConnectionFailure", PSYCOPG2, pgcode="08006")("lost"),
         AIOHTTP("Connection lost"),
         caused(AIOHTTP("Failed to send bytes"), ConnectionResetError()),
     ],
@@ -368,6 +381,11 @@ def test_the_connection_failed_but_the_request_may_have_arrived(error: BaseExcep
         of("httpx", "LocalProtocolError", of("httpx", "TransportError"))("our own mistake"),
         of("redis.exceptions", "AuthenticationError", of("redis.exceptions", "ConnectionError"))(),
         of("redis.exceptions", "AuthorizationError", of("redis.exceptions", "ConnectionError"))(),
+        of("valkey.exceptions", "AuthenticationError", VALKEY)(),
+        VALKEY("No connection available."),
+        of("psycopg.errors", "DeadlockDetected", PSYCOPG, sqlstate="40P01")(),
+        of("psycopg2.extensions", "QueryCanceledError", PSYCOPG2, pgcode="57014")(),
+        of("psycopg_pool", "PoolTimeout", PSYCOPG)("couldn't get a connection"),
         caused(AIOHTTP("Failed to send bytes"), ZeroDivisionError("in the body")),
         of("grpc", "RpcError")("without a code"),
         of("grpc", "RpcError", code=lambda self: SimpleNamespace(name="NOT_FOUND"))(),

@@ -65,7 +65,8 @@ _SAID_BY: dict[Verdict, list[str]] = {
     # Of the caller's own doing: a full pool of its own says nothing of the endpoint.
     Verdict.NOTHING: [
         *_names(_HTTPX, "LocalProtocolError UnsupportedProtocol PoolTimeout"),
-        *_names("redis", "AuthenticationError AuthorizationError MaxConnectionsError"),
+        *_names("redis valkey", "AuthenticationError AuthorizationError MaxConnectionsError"),
+        *_names("psycopg_pool", "PoolTimeout PoolClosed TooManyRequests"),
     ],
     Verdict.FAILED: [
         *_names("httpx httpx2", "TransportError"),
@@ -74,7 +75,12 @@ _SAID_BY: dict[Verdict, list[str]] = {
         *_names("requests", "ConnectionError Timeout ChunkedEncodingError"),
         *_names("urllib3", "ProtocolError ReadTimeoutError"),
         *_names("http", "IncompleteRead RemoteDisconnected"),
-        *_names("redis", "ConnectionError TimeoutError"),
+        *_names("redis valkey", "ConnectionError TimeoutError"),
+        *_names("pymemcache", "MemcacheUnexpectedCloseError"),
+        *_names("psycopg psycopg2", "OperationalError"),
+        *_names("grpc", "FutureTimeoutError"),
+        *_names("asyncio", "IncompleteReadError"),
+        *_names("anyio", "IncompleteRead"),
         *_names("anyio trio", "BrokenResourceError"),
         *_names("trio", "TooSlowError"),
     ],
@@ -83,8 +89,9 @@ _KNOWN = {name: verdict for verdict, names in _SAID_BY.items() for name in names
 """By the top-level package and the name of the class; the first in the error's MRO counts."""
 _TOO_MANY_OF_URLLIB3 = re.compile(r"too many (\d{3}) error responses")
 """What its ``ResponseError`` says of the status for which its `Retry` sent again, to the last."""
+_OF_REDIS = frozenset(_names("redis valkey", "ConnectionError"))
 _FULL_POOL_OF_REDIS = "No connection available."
-"""Of its ``BlockingConnectionPool``, which raises a `ConnectionError` with this text."""
+"""Of the ``BlockingConnectionPool`` of both, which raises a `ConnectionError` with this text."""
 
 
 def not_reached(error: BaseException) -> bool:
@@ -92,8 +99,8 @@ def not_reached(error: BaseException) -> bool:
 
     True only for errors of connecting: a refused or timed-out connection, an unreachable or unknown
     host, a TLS handshake that failed. The errors of urllib, requests, urllib3, httpx, httpx2,
-    aiohttp, plain sockets, asyncio, trio and anyio are recognised by their names. Those of gRPC and
-    redis do not say whether a request was sent, so it is never true for them.
+    aiohttp, plain sockets, asyncio, trio and anyio are recognised by their names. Those of gRPC,
+    redis, valkey and psycopg do not say whether a request was sent: it is never true for them.
 
     Args:
         error: What was raised.
@@ -167,7 +174,9 @@ def _of_one(error: BaseException, around: Set[int]) -> Verdict | None:
         return None  # around whatever ended the sending of a body, an error of the caller's too
     if isinstance(error, TimeoutError) and _waited_for_its_pool(error):
         return Verdict.NOTHING
-    if "redis.ConnectionError" in names and _FULL_POOL_OF_REDIS in _arguments(error):
+    if not _OF_REDIS.isdisjoint(names) and _FULL_POOL_OF_REDIS in _arguments(error):
+        return Verdict.NOTHING
+    if known is Verdict.FAILED and _is_of_a_statement(error):
         return Verdict.NOTHING
     if known is not None:
         return known
@@ -232,6 +241,12 @@ def _waited_for_its_pool(error: BaseException) -> bool:
         for each in _with_causes(error, set())
         for code in _passed(each)
     )
+
+
+def _is_of_a_statement(error: BaseException) -> bool:
+    """Whether PostgreSQL refused a statement: its state is none of connections or shutdowns."""
+    state = _attribute(error, "sqlstate") or _attribute(error, "pgcode")
+    return isinstance(state, str) and not state.startswith(("08", "57P"))
 
 
 def _of_grpc(error: BaseException) -> Verdict:
