@@ -22,7 +22,8 @@ from tests.cluster.control_plane import NODE, ControlPlane, NameServers
 SLICES = Path(__file__).parents[2] / "examples" / "endpoint-slices.yaml"
 _SETTLE = 60.0
 """Seconds after which a change is seen, on the slowest machine."""
-_addresses = itertools.count(1)
+# Processes that run tests side by side have one control plane, and no address in common.
+_addresses = itertools.count(500_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
