@@ -854,6 +854,12 @@ def test_a_reply_with_bytes_changed_put_in_or_taken_out_is_read_as_dnspython_rea
     check_read(data, scan(wire))
 
 
+@pytest.mark.parametrize("wire", SEEDS, ids=lambda wire: f"{len(wire)} bytes")
+def test_a_reply_that_ends_anywhere_is_read_as_dnspython_reads_it(wire: bytes) -> None:
+    for length in range(len(wire)):
+        check_read(wire[:length], scan(wire))
+
+
 # What spoils nothing.
 
 USUAL = {

@@ -252,10 +252,10 @@ def _cut(
     between = tail if whole else b""
     end = at + 2 if wire[at] >= POINTER else end + (len(tail) if whole else 2)
     head = wire[end : end + FIXED.size]
-    blank = _BLANKS.get(head[:4], b"")
-    size = len(blank) - 2
-    if not blank.startswith(head[-2:]):
+    blank = _BLANKS.get(head[:4])
+    if blank is None or not blank.startswith(head[-2:]):
         return None
+    size = len(blank) - 2
     first, *pieces = wire[at:].split(between + head)
     addresses = map(operator.itemgetter(slice(size)), pieces)
     owners = [first, *map(operator.itemgetter(slice(size, None)), pieces)]
