@@ -359,7 +359,7 @@ def ask_targets(
     Args:
         look: The lookup.
         targets: Their names.
-        half: The names that have addresses of a family that is not wanted: perhaps no others.
+        half: The names that have addresses already, if not of each wanted family.
 
     Returns:
         The addresses by target; for how many seconds they hold; what failed for too long; and
@@ -409,7 +409,8 @@ def ask_targets(
     }
     for target in [target for target, addresses in members.items() if not addresses]:
         failure = failed.pop(target, None)
-        if target not in half and (failure or len(wanted.types) == 2):
+        # What has an address of the family that is not wanted has perhaps no other.
+        if len(wanted.types) == 2 or (failure and target not in half):
             question = Question(target, wanted.types[0])
             raise StopError(Unknown(failure or meaning.contradiction(wanted, question)))
     holding = [

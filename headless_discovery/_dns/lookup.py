@@ -162,17 +162,22 @@ def _of_services(look: Look, answer: Answer) -> Asking[Listed | Found]:
 
 
 def _half_glued(wanted: Wanted, members: Members) -> list[str]:
-    """The targets whose glue lacks the only family that is wanted, while others' has it.
+    """The targets whose glue lacks a family that is wanted, where glue is not the same for all.
 
-    A cache adds what it happens to have. (A dashed name has but one family.)
+    A cache adds what it happens to have, and a server what fits: it need not say that it left glue
+    out (RFC 2181, 9). (A dashed name has but one family.)
     """
-    if len(wanted.types) == 2 or len(_families(members)) < 2:
+    whole = all(members.values())
+    if whole and len(_families(members)) < 2:
         return []  # nearly always
+    expected = set(wanted.types)
+    if whole:
+        expected &= set(map(family_of, itertools.chain.from_iterable(members.values())))
     return [
         name
         for name, addresses in members.items()
         if addresses
-        and wanted.types[0] not in map(family_of, addresses)
+        and not expected.issubset(map(family_of, addresses))
         and name.partition(".")[0] not in map(dashed, addresses)
     ]
 
