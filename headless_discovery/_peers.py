@@ -265,7 +265,8 @@ class Peers(Calls):
         Args:
             at_least: The number of peers, without this pod if ``include_self=False``. Default: 1.
             stable_for: Seconds during which all answers must list the same peers. Default: 0.
-            timeout: Seconds after which `NotReady` is raised; ``None`` (default): no limit.
+            timeout: Seconds after which `NotReady` is raised; ``None`` (default): no limit, but a
+                `static` one is not waited for.
             see_self: Whether this pod must be listed too, even if ``include_self=False``.
 
         Returns:

@@ -1,5 +1,6 @@
 """wait_ready: which answers let a caller go on, and what it is told when none does."""
 
+import functools
 import itertools
 import threading
 import time
@@ -16,9 +17,11 @@ from headless_discovery import (
     Policy,
     Resolver,
     State,
+    aio,
     peers,
 )
-from headless_discovery.testing import FakeCluster, FakeService
+from headless_discovery.testing import FakeClock, FakeCluster, FakeService
+from tests.tasks import LIBRARIES, LibraryName, run
 
 EXACT = Policy(jitter=0)
 
@@ -441,12 +444,45 @@ def test_closing_ends_the_wait(cluster: FakeCluster, web: FakeService) -> None:
         kubia.wait_ready()
 
 
-def test_a_fixed_list_is_ready_at_once_or_never() -> None:
+def test_a_fixed_list_is_ready_at_once_or_never_if_there_is_no_timeout() -> None:
     kubia = Peers.static(["10.0.0.1:80", "10.0.0.2:80"])
     assert len(kubia.wait_ready(at_least=2, stable_for=60, see_self=True).endpoints) == 2
     with pytest.raises(NotReady, match="a fixed list was not ready after 0 s") as raised:
         kubia.wait_ready(at_least=3)
-    assert "Seen: 10.0.0.1, 10.0.0.2." in str(raised.value.hint)
+    assert raised.value.hint == ("Seen: 10.0.0.1, 10.0.0.2. Check the list, and what calls update.")
+
+
+def test_with_a_timeout_an_update_of_a_fixed_list_is_waited_for() -> None:
+    clock = FakeClock()
+    kubia = Peers.static([], clock=clock)
+    for seconds, listed in ((2, ["10.0.0.1:80"]), (5, ["10.0.0.1:80", "10.0.0.2:80"])):
+        clock.call_at(clock.now() + seconds, functools.partial(kubia.update, listed))
+    began = clock.now()
+    assert len(kubia.wait_ready(at_least=2, timeout=60).endpoints) == 2
+    assert clock.now() - began == 5
+    with pytest.raises(NotReady, match=r"a fixed list was not ready after 60 s: .* saw 2"):
+        kubia.wait_ready(at_least=3, timeout=60)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_task_waits_for_an_update_of_a_fixed_list(library: LibraryName) -> None:
+    async def main() -> None:
+        clock = FakeClock()
+        kubia = aio.Peers.static([], clock=clock)
+        clock.call_at(clock.now() + 3, lambda: kubia.update(["10.0.0.1:80"]))
+        assert len((await kubia.wait_ready(timeout=60)).endpoints) == 1
+        with pytest.raises(NotReady, match="a fixed list was not ready after 0 s"):
+            await kubia.wait_ready(at_least=2)
+
+    run(library, main)
+
+
+def test_closing_ends_the_wait_for_a_fixed_list() -> None:
+    clock = FakeClock()
+    kubia = Peers.static([], clock=clock)
+    clock.call_at(clock.now() + 3, kubia.close)
+    with pytest.raises(Closed):
+        kubia.wait_ready(timeout=60)
 
 
 def test_a_long_wait_is_reported_in_whole_numbers(cluster: FakeCluster, web: FakeService) -> None:

@@ -49,8 +49,14 @@ def ready(store: Store, wanted: "Readiness") -> Call[Snapshot]:
         # What is known counts if nothing newer can be had, or if it is as good as new.
         if (asked or fresh or not store.may_ask(in_need=True)) and wanted.is_met_by(view, now):
             return view.snapshot
-        if now >= deadline or store.target is None:
+        # A fixed list may be updated by the program; without a timeout that may never come.
+        fixed = store.target is None
+        if now >= deadline or (fixed and deadline == math.inf):
             raise wanted.not_ready(store, view, now - began, now)
+        if fixed:
+            yield Wait(store.after(view.lookups), deadline)
+            store.check_open()
+            continue
         asks_at = view.membership.asks_for_waiter_at(wanted.stable_for, at_once=not (asked or live))
         if store.under_way or now >= asks_at:
             yield Share(deadline)
@@ -102,7 +108,7 @@ class Readiness:
     ) -> "Readiness":
         """What a caller waits for; raises `ConfigurationError` for what cannot be meant.
 
-        A fixed list does not change, and who this pod is in it cannot be known.
+        A fixed list needs no confirmation, and who this pod is in it cannot be known.
         """
         fixed = store.target is None
         check_is_a("see_self", see_self, bool)
@@ -193,6 +199,8 @@ class Readiness:
             names = sorted((one.hostname for one in seen), key=lambda name: (len(name), name))
             more = f" and {len(names) - _AT_MOST_NAMED} more" * (len(names) > _AT_MOST_NAMED)
             said = f"Seen: {', '.join(names[:_AT_MOST_NAMED])}{more}. "
+        if snapshot.source == "static":
+            return f"{said}Check the list, and what calls update."
         if snapshot.state not in (State.LIVE, State.EMPTY):
             said = said or "No lookup was completed in that time. "
             error = snapshot.error
