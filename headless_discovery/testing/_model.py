@@ -455,7 +455,6 @@ class Model:
 
     def endpoint(self, service: Service, pod: Pod, address: str) -> SliceEndpoint:
         """What the controller makes of one of its Pods."""
-        node = self.nodes.get(pod.node)
         return SliceEndpoint(
             address,
             {
@@ -467,8 +466,13 @@ class Model:
             pod=pod.name,
             uid=pod.uid,
             node=pod.node,
-            zone=pod.zone or (node.zone if node else ""),
+            zone=self.zone_of(pod),
         )
+
+    def zone_of(self, pod: Pod) -> str:
+        """That of the Pod, or of its Node."""
+        node = self.nodes.get(pod.node)
+        return pod.zone or (node.zone if node else "")
 
     def _derive(self, service: Service) -> Iterator[Slice]:
         """As the controllers: slices of one family and one list of resolved ports each.

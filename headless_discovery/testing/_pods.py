@@ -64,6 +64,7 @@ class Inside:
             namespace=pod.namespace,
             addresses=pod.addresses,
             hostname=pod.own_hostname,
+            environ={"POD_ZONE": zone} if (zone := self.model.zone_of(pod)) else {},
         )
 
     def slices(self, resolver: FakeResolver) -> FakeSlices:

@@ -1,7 +1,8 @@
 """A Resolver whose wire is a fake cluster: everything above it is the real thing."""
 
 import math
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Callable, Generator, Mapping
 from typing import TypeVar
 
 from .._dns.message import Server
@@ -15,6 +16,8 @@ _T = TypeVar("_T")
 
 
 SERVER = Server("10.96.0.10", 53)
+_WHO = ("POD_IP", "POD_IPS", "POD_NAME", "POD_ZONE")
+"""Variables that say which pod a process is; not its namespace, which is the cluster's to say."""
 
 
 class FakeResolver(Resolver):
@@ -28,6 +31,7 @@ class FakeResolver(Resolver):
         namespace: str | None = None,
         addresses: tuple[str, ...] = (),
         hostname: str = "",
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__([SERVER.address])
         self._cluster = cluster
@@ -35,11 +39,14 @@ class FakeResolver(Resolver):
         self._namespace = namespace
         self._addresses = addresses
         self._hostname = hostname
+        self._environ = environ
+        """A pod's; ``None``: that of this process, as far as it says which pod it is."""
 
     def surroundings(self) -> Surroundings:
         """Those of a pod of the cluster, or of a process that knows only its domain."""
+        here = {name: os.environ[name] for name in _WHO if name in os.environ}
         return Surroundings(
-            environ={},
+            environ=here if self._environ is None else self._environ,
             resolv_conf=ResolvConf(
                 (SERVER.address,),
                 tuple(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headless_discovery import NoEndpoints, State
+from headless_discovery import ConfigurationError, NoEndpoints, State, peers
 from headless_discovery.testing import FakeCluster, FakePod
 from tests.fake.asking import WEB, ask, data, rcode
 
@@ -146,6 +146,48 @@ def test_peers_of_a_pod_are_those_that_it_sees(cluster: FakeCluster) -> None:
     one, two = gossip.scale(2)
     others = one.peers("gossip", port="swim", protocol="udp", include_self=False)
     assert [peer.hostname for peer in others] == [two.hostname]
+
+
+def others_of(cluster: FakeCluster, **arguments: Any) -> list[str | None]:
+    """What code finds that makes its own `peers` and is no pod of the cluster."""
+    web = peers(
+        "web", include_self=False, resolver=cluster.resolver, clock=cluster.clock, **arguments
+    )
+    return [peer.hostname for peer in web]
+
+
+@pytest.mark.parametrize(
+    ("environment", "others"),
+    [
+        ({"POD_IP": "10.244.0.2"}, ["web-1", "web-2"]),
+        ({"POD_IPS": "10.244.0.3,fd00::3", "POD_NAMESPACE": "elsewhere"}, ["web-0", "web-2"]),
+        ({"POD_IP": "10.0.0.1", "POD_NAME": "web-1"}, ["web-0", "web-1", "web-2"]),
+    ],
+)
+def test_code_that_makes_its_own_peers_is_the_pod_that_its_environment_names(
+    environment: dict[str, str],
+    others: list[str],
+    cluster: FakeCluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.add_service("web", ports={"http": 80}).scale(3)
+    with pytest.raises(ConfigurationError, match="this pod's own address could not be found"):
+        others_of(cluster)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert others_of(cluster) == others
+
+
+def test_the_zone_of_a_process_is_that_of_its_environment_and_of_a_pod_its_own(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = cluster.add_service("web", ports={"http": 80})
+    pods = [web.add_pod(f"10.0.0.{number}", zone=zone) for number, zone in enumerate("abc")]
+    monkeypatch.setenv("POD_ZONE", "b")
+    in_zone = [cluster.peers("web", source="api", zone="auto").pick().zone for _ in range(5)]
+    assert in_zone == ["b"] * 5
+    for pod, zone in zip(pods, "abc", strict=True):
+        assert pod.peers("web", source="api", zone="auto").pick().zone == zone
 
 
 def test_a_pod_that_was_deleted_cannot_be_used(cluster: FakeCluster) -> None:
