@@ -17,6 +17,12 @@ from tests.lookups import NEGATIVE_TTL, Answer, MalformedReplyError, Type, parse
 
 _ADDRESS = (RdataType.A, RdataType.AAAA)
 _STALE = (dns.edns.EDECode.STALE_ANSWER, dns.edns.EDECode.STALE_NXDOMAIN_ANSWER)
+_WITHHELD = {
+    dns.edns.EDECode.BLOCKED: "blocked",
+    dns.edns.EDECode.CENSORED: "censored",
+    dns.edns.EDECode.FILTERED: "filtered",
+    dns.edns.EDECode.PROHIBITED: "prohibited",
+}
 
 
 def by_dnspython(wire: bytes) -> Answer | None:
@@ -30,13 +36,11 @@ def by_dnspython(wire: bytes) -> Answer | None:
 
 def _meaning(message: dns.message.Message) -> Answer:
     rcode = dns.rcode.to_text(message.rcode())
-    stale = any(
-        option.code in _STALE
-        for option in message.options
-        if isinstance(option, dns.edns.EDEOption)
-    )
+    errors = {each.code for each in message.options if isinstance(each, dns.edns.EDEOption)}
+    stale = not errors.isdisjoint(_STALE)
+    withheld = next((word for code, word in _WITHHELD.items() if code in errors), None)
     if not message.question:
-        return Answer(rcode, stale=stale)
+        return Answer(rcode, stale=stale, withheld=withheld)
     [question] = message.question
     aliases = _of(message.answer, RdataType.CNAME)
     answers = _of(message.answer, question.rdtype)
@@ -74,6 +78,7 @@ def _meaning(message: dns.message.Message) -> Answer:
         soa=_text(saying_no[0].name) if saying_no else None,
         referral=_text(referring[0].name) if referring else None,
         stale=stale,
+        withheld=withheld,
     )
 
 

@@ -912,6 +912,21 @@ def test_an_answer_that_calls_itself_stale_is(wire: bytes, code: int, stale: boo
             assert attrs.evolve(read(odd), stale=False) == read(wire)
 
 
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [(15, "blocked"), (16, "censored"), (17, "filtered"), (18, "prohibited"), (14, None)],
+)
+@pytest.mark.parametrize("wire", USUAL.values(), ids=USUAL)
+def test_an_answer_that_calls_itself_withheld_is(wire: bytes, code: int, word: str | None) -> None:
+    option = struct.pack("!3H", 15, 2, code)
+    odd = with_options(wire, option)
+    check_read(odd)
+    assert read(odd).withheld == word
+    assert attrs.evolve(read(odd), withheld=None) == read(wire)
+    for cut in range(1, len(option)):
+        assert read(with_options(wire, option[:cut])).withheld is None
+
+
 def test_what_is_stale_is_still_known_again() -> None:
     fresh, stale = USUAL["services"], with_options(USUAL["services"], b"\0\x0f\0\2\0\3")
     before = read(fresh)

@@ -281,6 +281,10 @@ def test_a_service_owns_no_other_name_and_none_that_is_not_a_host_name(name: str
     [
         ("cluster.local", True),
         ("svc.cluster.local", True),
+        ("shop.svc.cluster.local", True),
+        ("web.shop.svc.cluster.local", False),
+        ("_http._tcp.web.shop.svc.cluster.local", False),
+        ("web-0.web.shop.svc.cluster.local", False),
         ("local", False),
         (".", False),
         ("mycluster.local", False),
@@ -288,7 +292,7 @@ def test_a_service_owns_no_other_name_and_none_that_is_not_a_host_name(name: str
         (None, False),
     ],
 )
-def test_a_server_serves_the_cluster_if_its_zone_is_the_domain_or_below_it(
+def test_a_server_serves_the_cluster_if_its_zone_is_the_domain_or_between_it_and_the_service(
     owner: str | None, serves: bool
 ) -> None:
     assert WEB.serves(owner) is serves

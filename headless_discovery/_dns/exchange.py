@@ -392,6 +392,8 @@ class _Exchange:
         if isinstance(said, Answer):
             if said.referral is not None:
                 said = NoReply.referral(said.referral)
+            elif said.withheld is not None:
+                said = NoReply.policy(said.rcode, said.withheld)
             elif said.rcode not in _USABLE:
                 said = NoReply.refusal(said.rcode)
         if isinstance(said, NoReply):

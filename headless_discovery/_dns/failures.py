@@ -41,6 +41,12 @@ class NoReply:
         return cls(f"only a referral to the servers of {zone}", "NOERROR")
 
     @classmethod
+    def policy(cls, rcode: str, withheld: str) -> Self:
+        """The server calls its own answer withheld: it says nothing of what there is."""
+        detail = "exempt the cluster's domain there from block lists and from rebinding protection."
+        return cls(f"{rcode} ({withheld} by policy)", rcode, detail=detail)
+
+    @classmethod
     def because_of(cls, error: OSError) -> Self:
         """The socket failed."""
         return cls(error.strerror or str(error) or type(error).__name__)

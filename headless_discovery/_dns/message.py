@@ -66,6 +66,8 @@ class Answer:
     """The zone whose servers it names instead of an answer (RFC 2308, 2.2): it says nothing."""
     stale: bool = False
     """The server calls it out of date: its own source does not answer (RFC 8914: 3, 19)."""
+    withheld: str | None = None
+    """The server has more than it says, by its policy: its word for that (RFC 8914: 15 to 18)."""
     server: Server | None = attrs.field(default=None, eq=False)
     """Who said it."""
     servers: tuple[Server, ...] = attrs.field(default=(), eq=False)

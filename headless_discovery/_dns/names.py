@@ -106,8 +106,13 @@ class ServiceName:
         return below != name and _LABELS_BELOW.fullmatch(below) is not None
 
     def serves(self, owner: str | None) -> bool:
-        """Whether an SOA's owner, if there is one, shows that the server serves this domain."""
-        return owner is not None and f".{owner}".endswith(f".{self.domain}")
+        """Whether an SOA's owner, if there is one, shows that the server serves this domain.
+
+        No zone begins at a Service or below it: filters make up an SOA at the name they block.
+        """
+        if owner is None or f".{owner}".endswith(f".{self}"):
+            return False
+        return f".{owner}".endswith(f".{self.domain}")
 
 
 def _said_once(argument: str, in_name: str | None, given: str | None, text: str) -> str | None:

@@ -8,7 +8,7 @@ accepts as dnspython reads it: held by ``tests/test_read.py`` and ``tests/fuzz``
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import attrs
 
@@ -85,37 +85,52 @@ def _scan(wire: bytes, before: Answer | None) -> Answer:
         answer, at = _denial(wire, at, authorities)
     else:
         raise OddError
-    stale = False
+    stale, withheld = False, None
     if additionals:
         options = at + 11
         size = number(wire[options - 2 : options])
         if additionals != 1 or not _EDNS.match(wire, at) or len(wire) < options + size:
             raise OddError
-        stale = size > 0 and _stale(wire[options : options + size])
+        if size:
+            stale, withheld = _meant(_extended_errors(wire[options : options + size]))
     truncated = bool(flags & _TRUNCATED)
-    if truncated or stale is not answer.stale or rcode != answer.rcode:
-        records = None if truncated else answer.records
-        return attrs.evolve(answer, rcode=rcode, truncated=truncated, stale=stale, records=records)
+    if truncated or withheld or stale is not answer.stale or rcode != answer.rcode:
+        return attrs.evolve(
+            answer,
+            rcode=rcode,
+            truncated=truncated,
+            stale=stale,
+            withheld=withheld,
+            records=None if truncated else answer.records,
+        )
     return answer
 
 
 _EDNS = re.compile(rb"\0\0\x29..\0.....", re.DOTALL)  # no extended rcode
 _EXTENDED_ERROR = 15
-_STALE = (b"\0\x03", b"\0\x13")  # Stale Answer, Stale NXDOMAIN Answer
+_STALE = frozenset((3, 19))  # Stale Answer, Stale NXDOMAIN Answer
+_WITHHELD = {15: "blocked", 16: "censored", 17: "filtered", 18: "prohibited"}
 _MOST_OPTIONS = 64
 
 
-def _stale(options: bytes) -> bool:
-    """Whether the EDNS options say so (RFC 8914); unreadable ones are ignored."""
+def _extended_errors(options: bytes) -> Set[int]:
+    """The codes of those among the EDNS options (RFC 8914); unreadable ones are ignored."""
+    found: set[int] = set()
     at = 0
     for _ in range(_MOST_OPTIONS):
         if at + 4 > len(options):
             break
         code, length = struct.unpack_from("!2H", options, at)
-        if code == _EXTENDED_ERROR and length >= 2 and options[at + 4 : at + 6] in _STALE:
-            return True
+        if code == _EXTENDED_ERROR and length >= 2 and at + 6 <= len(options):
+            found.add(number(options[at + 4 : at + 6]))
         at += 4 + length
-    return False
+    return found
+
+
+def _meant(errors: Set[int]) -> tuple[bool, str | None]:
+    """Whether the answer is stale, and how it is withheld."""
+    withheld = next((word for code, word in _WITHHELD.items() if code in errors), None)
+    return not _STALE.isdisjoint(errors), withheld
 
 
 # PTR, and no.
@@ -236,9 +251,10 @@ def _parse(wire: bytes, name: _Name) -> Answer:
     edns = [record for record in records if record.rdtype == _OPT]
     extended = edns[0].ttl >> 24 << 4 if edns else 0
     rcode = _rcode_text(extended | flags & 0xF)
-    stale = any(_stale(wire[record.at : record.end]) for record in edns)
+    errors = {code for row in edns for code in _extended_errors(wire[row.at : row.end])}
+    stale, withheld = _meant(errors)
     if not questions:  # a refusal: `is_reply` lets nothing else through without one
-        return Answer(rcode, stale=stale)
+        return Answer(rcode, stale=stale, withheld=withheld)
     answers = _grouped(records, _ANSWER, rdtype)
     aliases = _grouped(records, _ANSWER, _CNAME)
     foreign = next((record.owner for record in answers if record.owner != asked), None)
@@ -280,6 +296,7 @@ def _parse(wire: bytes, name: _Name) -> Answer:
         soa=saying_no[0].owner if saying_no else None,
         referral=referring[0].owner if referring else None,
         stale=stale,
+        withheld=withheld,
     )
 
 
