@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import attrs
 import pytest
 import trio
 import trustme
@@ -35,6 +36,7 @@ from headless_discovery import (
     peers,
 )
 from headless_discovery.kubernetes import EndpointSlices
+from headless_discovery.testing import FakeCluster
 from tests.api_server import ApiServer, Request, refusal
 from tests.slices import Object, bookmark, endpoint, event, slice_of, status
 
@@ -762,6 +764,37 @@ def test_without_its_library_it_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigurationError, match="httpx2") as caught:
         EndpointSlices().check()
     assert "headless_discovery[api]" in (caught.value.hint or "")
+
+
+@attrs.frozen
+class Broken:
+    """A finder of modules by which httpx2 cannot be imported."""
+
+    error: Exception
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "httpx2":
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("no sendmsg"), TypeError("a metaclass"), OSError("no descriptor")]
+)
+def test_a_library_that_cannot_be_imported_is_told_and_auto_does_without(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = FakeCluster()
+    cluster.add_service("web").scale(2)
+    EndpointSlices().check()
+    monkeypatch.delitem(sys.modules, "headless_discovery._api.aio_watch")
+    monkeypatch.delitem(sys.modules, "httpx2")
+    monkeypatch.setattr(sys, "meta_path", [Broken(error), *sys.meta_path])
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    with pytest.raises(ConfigurationError, match=f"httpx2, .* cannot be imported: .*{error}"):
+        EndpointSlices().check()
+    web = peers("web", source="auto", resolver=cluster.resolver, clock=cluster.clock)
+    assert len(web.endpoints()) == 2
+    assert web.snapshot.source == "dns"
 
 
 DESCRIPTORS = """

@@ -88,7 +88,7 @@ class EndpointSlices:
         """Imports what it needs: later there may be no file descriptor to import it with.
 
         Raises:
-            ConfigurationError: A library is not installed.
+            ConfigurationError: A library is not installed, or cannot be imported here.
         """
         try:
             importlib.import_module(f"{__package__}.aio_watch")
@@ -96,6 +96,11 @@ class EndpointSlices:
             raise ConfigurationError(
                 "EndpointSlices are read by httpx2, which is not installed",
                 hint="Install the extra: pip install 'headless_discovery[api]'.",
+            ) from error
+        except Exception as error:  # what eventlet leaves of sockets is too little for trio's
+            raise ConfigurationError(
+                "EndpointSlices are read by httpx2, which cannot be imported: "
+                f"{type(error).__name__}: {error!s:.80}"
             ) from error
 
     def headers(self) -> Mapping[str, str]:
