@@ -5,7 +5,21 @@ import itertools
 
 import pytest
 
-from tests.lookups import FAMILIES, NODATA, Family, Memory, Reply, Zone, addresses, look, read
+from tests.lookups import (
+    FAMILIES,
+    NODATA,
+    NXDOMAIN,
+    SERVFAIL,
+    Family,
+    Found,
+    Memory,
+    Reply,
+    Zone,
+    addresses,
+    look,
+    read,
+    srv,
+)
 
 REPLIES = {
     "NSD: A of all five, AAAA of the first": """
@@ -72,14 +86,14 @@ REPLIES = {
 """What four servers answered to _http._tcp.web SRV without EDNS, so in 512 bytes: base64."""
 
 
-def world_of(reply: str, *, families: int = 2) -> tuple[Zone, int]:
+def world_of(reply: str) -> tuple[Zone, int]:
     """The reply, and the pods' own addresses; and how many pods there are."""
     answer = read(base64.b64decode(reply))
     pods = len(answer.services)
     zone: dict[str, Reply] = {"_http._tcp.web SRV": answer}
     for pod in range(pods):
         zone[f"web-{pod}.web A"] = addresses(f"10.0.0.{pod + 1}")
-        zone[f"web-{pod}.web AAAA"] = addresses(f"fd00::{pod + 1}") if families == 2 else NODATA
+        zone[f"web-{pod}.web AAAA"] = addresses(f"fd00::{pod + 1}")
     return zone, pods
 
 
@@ -109,10 +123,28 @@ def test_what_lacks_is_asked_for_once(reply: str, family: Family) -> None:
     assert look(zone, memory, now=20, port="http", family=family).batches == [asked[:1]]
 
 
+@pytest.mark.parametrize(
+    "says", [NODATA, NXDOMAIN, SERVFAIL], ids=["NODATA", "NXDOMAIN", "SERVFAIL"]
+)
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
-def test_a_pod_that_has_one_family_alone_stays(reply: str) -> None:
-    zone, pods = world_of(reply, families=1)
+def test_a_pod_without_a_further_address_keeps_that_which_came(reply: str, says: Reply) -> None:
+    zone, pods = world_of(reply)
+    zone = {key: says if key.endswith("AAAA") else each for key, each in zone.items()}
     looked = look(zone, port="http")
     assert [each.split(",")[0].split()[:2] for each in looked.found] == [
         [f"web-{n}", f"10.0.0.{n + 1}"] for n in range(pods)
+    ]
+    assert isinstance(looked.outcome, Found)
+    assert looked.outcome.ttl == 5
+
+
+def test_what_came_with_srv_replaces_what_was_asked_for_before() -> None:
+    memory = Memory()
+    bare = {"web SRV": srv(("web-0.web", 80)), "web-0.web A": addresses("10.0.0.9")}
+    assert look(bare, memory).found == ["web-0 10.0.0.9 80"]
+    glue = {"web-0.web": ["10.0.0.1"], "web-1.web": ["10.0.0.2", "fd00::2"]}
+    came = srv(("web-0.web", 80), ("web-1.web", 80), glue=glue)
+    assert look({"web SRV": came, "web-0.web AAAA": NODATA}, memory, now=10).found == [
+        "web-0 10.0.0.1 80",
+        "web-1 10.0.0.2,fd00::2 80",
     ]

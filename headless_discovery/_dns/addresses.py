@@ -1,8 +1,9 @@
 """A and AAAA: which addresses are listed, what an empty answer means, SRV targets without glue."""
 
 import itertools
+import math
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -352,29 +353,38 @@ def _no_alias(
 
 
 def ask_targets(
-    look: Look, targets: Sequence[str], half: Collection[str]
+    look: Look, targets: Sequence[str], glue: Members
 ) -> Asking[tuple[Members, float, LookupFailed | None, bool]]:
     """The addresses of SRV targets without glue, each queried once in its TTL.
 
     Args:
         look: The lookup.
         targets: Their names.
-        half: The names that have addresses already, if not of each wanted family.
+        glue: The addresses that came along for some of them, if not of each wanted family.
 
     Returns:
         The addresses by target; for how many seconds they hold; what failed for too long; and
         whether an answer calls itself stale.
     """
     wanted, memory, now = look.wanted, look.memory, look.now
-    told = {target: dict(memory.targets.get(target, {})) for target in targets}
+    came = {target: set(map(family_of, glue.get(target, ()))) for target in targets}
+    told = {
+        target: {
+            rdtype: each
+            for rdtype, each in memory.targets.get(target, {}).items()
+            if rdtype not in types
+        }
+        for target, types in came.items()
+    }
     memory.targets = told
     questions = [
         Question(target, rdtype, needed=look.needs(rdtype))
         for target, known in told.items()
         for rdtype in wanted.types
+        if rdtype not in came[target]
         if rdtype not in known
         or known[rdtype].ask_at <= now
-        or not any(map(_ADDRESSES, known.values()))  # nothing to go on with
+        or not (came[target] or any(map(_ADDRESSES, known.values())))  # nothing to go on with
     ]
     replies = (yield from _ask(questions)) if questions else []
     for family in {question.rdtype for question in questions}:
@@ -404,13 +414,12 @@ def ask_targets(
             if failure is not None:
                 failed.setdefault(target, failure)
     members = {
-        target: tuple(itertools.chain.from_iterable(each.addresses for each in known.values()))
+        target: tuple(itertools.chain(glue.get(target, ()), *map(_ADDRESSES, known.values())))
         for target, known in told.items()
     }
     for target in [target for target, addresses in members.items() if not addresses]:
         failure = failed.pop(target, None)
-        # What has an address of the family that is not wanted has perhaps no other.
-        if len(wanted.types) == 2 or (failure and target not in half):
+        if failure or len(wanted.types) == 2:
             question = Question(target, wanted.types[0])
             raise StopError(Unknown(failure or meaning.contradiction(wanted, question)))
     holding = [
@@ -419,11 +428,12 @@ def ask_targets(
         for each in known.values()
         if each.addresses and (each.ask_at > now or each.heard == now)
     ]
-    if not holding and failed:  # all of it is old
+    if not holding and failed.keys() - glue.keys():  # all of it is old
         raise StopError(Unknown(next(iter(failed.values()))))
     for each in holding:
         memory.listed[family_of(each.addresses[0])] = now
-    remaining = max(0, min((each.expires - now for each in holding), default=0))
+    lasts = math.inf if glue.keys() == told.keys() else 0
+    remaining = max(0, min((each.expires - now for each in holding), default=lasts))
     stale = any(isinstance(reply, Answer) and reply.stale for reply in replies)
     return members, remaining, error, stale
 

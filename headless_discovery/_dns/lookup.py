@@ -133,7 +133,7 @@ def _of_services(look: Look, answer: Answer) -> Asking[Listed | Found]:
     if members.keys() != targets:
         members = {target: answer.glue.get(target, ()) for target in targets}
         bare = [target for target, addresses in members.items() if not addresses]
-    half = _half_glued(look.wanted, members)
+    half = {target: members[target] for target in _half_glued(look.wanted, members)}
     bare += half
     # What other questions found before is older than this.
     memory.names.clear()
