@@ -60,6 +60,9 @@ class Clients(Pool[C]):
     def use_of(self, endpoint: Endpoint) -> "ClientUse[C]":
         """The client of an endpoint, in use while the block lasts.
 
+        Within an attempt on the endpoint, which counts and reports itself, it is not counted again;
+        within a block of `Peers.use` it is, so call `use` here instead.
+
         Args:
             endpoint: One of the endpoints.
 
