@@ -7,7 +7,6 @@ not reply delays no other, and closing one ends its thread.
 """
 
 import atexit
-import contextlib
 import functools
 import math
 import os
@@ -98,7 +97,8 @@ class _Flights(Shell):
         except GaveUp:
             store.gave_up()
         except Exception as error:  # what goes wrong must not end the background, nor raise here
-            if is_an_interrupt(error):
+            # The background has no caller to take it; gevent may call a handler there, too.
+            if threading.current_thread() is not self._worker and is_an_interrupt(error):
                 raise
             store.broke(flight, error)
         finally:
@@ -172,8 +172,7 @@ class _Flights(Shell):
 
     def turn(self) -> None:
         """One lookup in the background."""
-        with contextlib.suppress(Exception):  # of a signal handler, which gevent may call here
-            self.lead()
+        self.lead()
 
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held."""
