@@ -27,6 +27,13 @@ def errors_say_in_few_words_what_happened(monkeypatch: pytest.MonkeyPatch) -> It
     assert not wordy, "\n".join(wordy)
 
 
+@pytest.fixture(autouse=True)
+def tests_are_no_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a pod of a cluster runs them, whose environment names it."""
+    for name in ("POD_IP", "POD_IPS", "POD_NAME", "POD_ZONE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def cluster() -> FakeCluster:
     return FakeCluster()
