@@ -72,6 +72,7 @@ def interrupted_at(
         return local
 
     before = sys.gettrace()  # that of coverage, which must not end here
+    sys._getframe().f_trace_opcodes = opcodes  # Python 3.12 has to know when the tracing begins
     sys.settrace(trace)
     try:
         yield where
