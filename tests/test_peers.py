@@ -2,12 +2,15 @@
 
 import contextlib
 import gc
+import importlib
+import inspect
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+import typing
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -917,6 +920,22 @@ def test_the_public_names_are_those_promised() -> None:
     public = {name for name in vars(headless_discovery) if not name.startswith("_")}
     modules = {"testing", "aio", "kubernetes", "integrations"}
     assert public - modules == set(headless_discovery.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["", ".aio", ".kubernetes", ".testing", ".integrations.aiohttp", ".integrations.httpx2"],
+)
+def test_the_types_of_all_public_calls_can_be_asked_for_at_run_time(module: str) -> None:
+    found = importlib.import_module(f"headless_discovery{module}")
+    public = [getattr(found, name) for name in found.__all__ if name != "__version__"]
+    calls = [
+        call
+        for each in public
+        for name, call in inspect.getmembers(each, inspect.isfunction)
+        if not name.startswith("_")
+    ]
+    assert [typing.get_type_hints(each) for each in [*public, *calls]]
 
 
 def test_importing_it_loads_neither_asyncio_nor_dnspython_nor_an_extra() -> None:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -30,12 +30,14 @@ from .use import InUse
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
+else:
+    RetryCallState = Any  # so that `typing.get_type_hints` need not import it
 
 On = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool]
 """Which errors lead on to the next attempt: types, or a predicate."""
-Stop = Callable[["RetryCallState"], bool]
+Stop = Callable[[RetryCallState], bool]
 """tenacity's ``stop_after_delay(10)`` and the like."""
-Pause = Callable[["RetryCallState"], float]
+Pause = Callable[[RetryCallState], float]
 """tenacity's ``wait_fixed(1)`` and the like."""
 
 _MOST = 100
@@ -171,7 +173,7 @@ class _Failures:
     pauses: int = 0
     error: Exception | None = None
     """The last one swallowed."""
-    state: "RetryCallState | None" = None
+    state: RetryCallState | None = None
 
 
 class Attempts:
@@ -343,7 +345,7 @@ class Attempts:
 
     def _as_tenacity_has_it(
         self, failures: _Failures, error: Exception | None, now: float
-    ) -> "RetryCallState":
+    ) -> RetryCallState:
         """What tenacity's objects read; its times are those of the `Clock`."""
         from tenacity import RetryCallState, Retrying  # noqa: PLC0415 - it is slow to import
 
