@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import copy
 import gc
 import logging
@@ -29,6 +30,7 @@ from headless_discovery import (
     State,
     peers,
 )
+from headless_discovery.kubernetes import EndpointSlices
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
 
 pytestmark = pytest.mark.slow
@@ -439,6 +441,55 @@ def test_without_a_thread_to_be_had_callers_ask_and_it_is_tried_again(
             assert eventually(lambda: kubia.endpoints() and told)
             web.scale(5)
             assert eventually(lambda: len(kubia.snapshot.endpoints) == 5), "in the background"
+
+
+REQUEST = contextvars.ContextVar("REQUEST", default="none")
+
+
+def begins_to_listen(web: Peers) -> None:
+    web.on_change(lambda _: None)
+    web.update(["10.0.0.2:80"])
+
+
+@pytest.mark.parametrize(
+    ("thread", "web", "begins"),
+    [
+        (
+            "headless-discovery",
+            lambda: peers("web.default", resolver=Resolver(["127.0.0.1:9"])),
+            Peers.start,
+        ),
+        ("headless-discovery-call", lambda: Peers.static(["10.0.0.1:80"]), begins_to_listen),
+        (
+            "headless-discovery-api",
+            lambda: peers("web.default", source=EndpointSlices(server="http://127.0.0.1:9")),
+            Peers.start,
+        ),
+    ],
+    ids=["of lookups", "of listeners", "of slices"],
+)
+def test_a_thread_does_not_go_on_in_the_context_of_the_request_that_began_it(
+    thread: str,
+    web: Callable[[], Peers],
+    begins: Callable[[Peers], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = threading.Thread.start
+    inherited = {}
+
+    # Free-threaded Python lets threads inherit the context in which this is called.
+    def start(self: threading.Thread) -> None:
+        inherited[self.name] = REQUEST.get()
+        real(self)
+
+    def request() -> None:
+        REQUEST.set("of the caller")
+        with contextlib.closing(web()) as found:
+            begins(found)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    contextvars.copy_context().run(request)
+    assert inherited == {thread: "none"}
 
 
 def test_the_background_goes_on_after_an_error_that_is_no_outcome(

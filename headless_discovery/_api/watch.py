@@ -9,7 +9,6 @@ import contextlib
 import select
 import socket
 import ssl
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -17,7 +16,7 @@ from typing import Any, Protocol
 import httpcore2
 import httpx2
 
-from .._time.clock import Clock, ThreadWaiters
+from .._time.clock import Clock, DaemonThread, ThreadWaiters
 from .protocol import Pauses, Watch
 
 CONNECT = 5.0
@@ -58,7 +57,7 @@ class Watcher:
         self._received: deque[bytes] = deque()
         self._client: httpx2.Client | None = None
         self._waiters = ThreadWaiters()
-        self._thread = threading.Thread(target=self._run, name="headless-discovery-api")
+        self._thread = DaemonThread(self._run, "headless-discovery-api")
 
     def runs(self) -> bool:
         """Whether it does: a fork leaves it behind."""
@@ -66,7 +65,6 @@ class Watcher:
 
     def start(self) -> None:
         """Begins; raises `RuntimeError` if no thread can be had."""
-        self._thread.daemon = True  # only here: an isolated subinterpreter has no such thread
         self._thread.start()
 
     def hurry(self) -> None:
@@ -89,8 +87,7 @@ class Watcher:
 
     def join(self) -> None:
         """Waits for its end."""
-        if self._thread.is_alive():  # it may never have begun
-            self._thread.join()
+        self._thread.join()
 
     def look_after(self) -> float:
         """Does what is due; returns the seconds until more is due; at its end, 0."""

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import contextvars
 import functools
 import math
 import threading
@@ -118,15 +119,17 @@ class Background(Protocol):
         ...
 
 
-class _Thread(threading.Thread):
+class DaemonThread(threading.Thread):
     """A daemon thread that does some work."""
 
-    def __init__(self, run: Callable[[], None]) -> None:
-        super().__init__(target=run, name="headless-discovery")
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        super().__init__(target=run, name=name)
 
     def start(self) -> None:
         self.daemon = True  # only here: an isolated subinterpreter has no such thread, and raises
-        super().start()
+        # In an empty context. Free-threaded Python lets a thread inherit the caller's, by which it
+        # would hold, and go on in, the request that happened to begin it.
+        contextvars.Context().run(super().start)
 
     def runs(self) -> bool:
         return self.is_alive()
@@ -183,7 +186,7 @@ class Clock:
 
     def background(self, work: RealWork) -> Background:
         """Work to be done in the background, in a daemon thread, once it is started."""
-        return _Thread(functools.partial(self._run, work))
+        return DaemonThread(functools.partial(self._run, work), "headless-discovery")
 
     def spawn(self, call: Callable[[], None]) -> None:
         """Makes a call without waiting for it, in a daemon thread.
@@ -191,7 +194,7 @@ class Clock:
         Raises:
             RuntimeError: No thread can be had.
         """
-        threading.Thread(target=call, name="headless-discovery-call", daemon=True).start()
+        DaemonThread(call, "headless-discovery-call").start()
 
     def stand_by(self, call: Callable[[], None]) -> bool:
         """Makes a call that waits for what may go wrong elsewhere; whether it could be begun."""
