@@ -231,6 +231,31 @@ def test_after_close_no_listener_is_called_nor_any_thread_of_theirs_left(
     assert all(waited)
 
 
+def test_close_waits_for_a_thread_that_has_called_its_last_listener(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, join = threading.Thread.run, threading.Thread.join
+    called, waited_for = threading.Event(), threading.Event()
+
+    def ends_late(self: threading.Thread) -> None:
+        run(self)
+        called.set()
+        waited_for.wait(10)
+
+    def is_joined(self: threading.Thread, timeout: float | None = None) -> None:
+        waited_for.set()
+        join(self, timeout)
+
+    monkeypatch.setattr(threading.Thread, "run", ends_late)
+    monkeypatch.setattr(threading.Thread, "join", is_joined)
+    web = Peers.static(["10.0.0.1:80"])
+    web.on_change(lambda _: None)
+    web.update(["10.0.0.2:80"])
+    assert called.wait(10)
+    web.close()
+    assert waited_for.is_set()
+
+
 def test_close_waits_neither_for_a_listener_that_blocks_nor_in_one_for_itself() -> None:
     web = Peers.static(["10.0.0.1:80"])
     called, go_on = threading.Event(), threading.Event()
@@ -691,6 +716,11 @@ def test_while_it_names_nobody_what_is_known_is_kept(
 
 SERVED = """
 import atexit, os, signal, sys, threading, time, warnings
+
+# First, so that it is done last: until the library has seen the end, the server is asked.
+here = os.getpid()
+atexit.register(lambda: os.getpid() == here and server.__exit__(None, None, None))
+
 from headless_discovery import Policy, Resolver, peers
 from headless_discovery.testing import FakeCluster
 
@@ -699,8 +729,6 @@ cluster = FakeCluster()
 web = cluster.add_service("web", ports=[80])
 web.scale(3)
 server = cluster.serve().__enter__()
-here = os.getpid()
-atexit.register(lambda: os.getpid() == here and server.__exit__(None, None, None))
 quick = Policy(min_refresh=0.02, max_refresh=0.02, refresh_floor=0.01)
 kubia = peers(
     "web", namespace="default", resolver=Resolver([server.nameserver]), policy=quick

@@ -10,7 +10,7 @@ import functools
 import threading
 
 from .._errors import log
-from .._time.clock import Lock, ThreadWaiters
+from .._time.clock import DaemonThread, Lock, ThreadWaiters
 from .shell import Listener
 from .store import Store
 
@@ -30,7 +30,7 @@ class Delivery:
         self._calls = 0
         self._ended = ThreadWaiters()
         self._threads: set[threading.Thread] = set()
-        """Those that call them, or stand by."""
+        """Those that call them, or stand by; and those that did, until they have ended."""
         self._lock = Lock()
 
     def look(self) -> None:
@@ -83,9 +83,19 @@ class Delivery:
             waiting[0].is_called = True
         return waiting[0]
 
+    def _enter(self) -> None:
+        ended = [each for each in list(self._threads) if not each.is_alive()]
+        self._threads.difference_update(ended)
+        self._threads.add(threading.current_thread())
+
+    def _leave(self) -> None:
+        here = threading.current_thread()
+        if not isinstance(here, DaemonThread):  # the caller's: it does not end here
+            self._threads.discard(here)
+
     def _deliver(self, turn: object) -> None:
         stands_by = False
-        self._threads.add(threading.current_thread())
+        self._enter()
         try:
             while (listener := self._next(turn)) is not None:
                 if not stands_by and self._waiting():
@@ -99,15 +109,11 @@ class Delivery:
                 self._turn = None
             self._ended.wake()
             self.look()  # what came in between
-            self._threads.discard(threading.current_thread())
+            self._leave()
 
     def _stand_by(self, turn: object) -> None:
-        here = threading.current_thread()
-        self._threads.add(here)
-        try:
-            self._take_over(turn)
-        finally:
-            self._threads.discard(here)
+        self._enter()
+        self._take_over(turn)
 
     def _take_over(self, turn: object) -> None:
         while self._turn is turn:
