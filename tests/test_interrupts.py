@@ -12,6 +12,7 @@ import queue
 import random
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -212,6 +213,31 @@ def test_what_a_signal_handler_raises_comes_out_of_a_lookup_whatever_its_class(
     finally:
         signal.signal(signal.SIGALRM, before)
     world.shows_the_truth(web)
+
+
+@pytest.mark.parametrize("call", ["connect", "send", "recv"])
+def test_an_alarm_is_no_error_of_the_socket_that_it_interrupts(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: socket.socket, *arguments: Any) -> Any:
+        once.undo()
+        signal.raise_signal(signal.SIGALRM)
+        return getattr(self, call)(*arguments)
+
+    def alarm(*_: object) -> None:
+        raise TimeoutError("the caller's time is over")
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    try:
+        with World().cluster.serve() as server, monkeypatch.context() as once:
+            resolver = Resolver([server.nameserver])
+            web = peers("web.default", resolver=resolver, self_address="127.0.0.1")
+            once.setattr(socket, "socket", type("Alarmed", (socket.socket,), {call: interrupted}))
+            with pytest.raises(TimeoutError, match="the caller's time is over"):
+                web.refresh()
+            assert len(web.refresh().endpoints) == 3
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 class Poll:

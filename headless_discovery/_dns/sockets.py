@@ -103,6 +103,8 @@ class Sockets:
             try:
                 self._send(send)
             except OSError as error:
+                if is_an_interrupt(error):
+                    raise
                 self._close(send)
                 failed.append((send, error))
         return failed
@@ -163,6 +165,8 @@ class Sockets:
         except BlockingIOError:
             return None
         except OSError as error:
+            if is_an_interrupt(error):
+                raise
             self._close(one.send)
             return one.send, error
         return None if came is None else (one.send, came)
