@@ -373,6 +373,10 @@ class Peers(Calls):
 
         Returns:
             A function that ends the calls.
+
+        Raises:
+            ConfigurationError: ``call`` is no function, or an ``async`` one.
+            Closed: The `Peers` was closed.
         """
         self._store.check_open()
         stop = self._flights.listen(call)  # first: the background may bring a change at once

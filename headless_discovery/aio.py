@@ -291,13 +291,14 @@ class Peers(Calls):
         """Calls a function for each later change, in the event loop: it must not block.
 
         Args:
-            call: Called with the change. Its exceptions are logged.
+            call: Called with the change, and not awaited. Its exceptions are logged.
 
         Returns:
             A function that ends the calls.
 
         Raises:
-            ConfigurationError: Outside of ``async with``: without a refresh there are no changes.
+            ConfigurationError: Outside of ``async with``: without a refresh there are no changes;
+                or ``call`` is no function, or an ``async`` one.
             Closed: The `Peers` was closed.
         """
         self._store.check_open()

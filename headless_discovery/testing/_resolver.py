@@ -43,7 +43,7 @@ class FakeResolver(Resolver):
         """A pod's; ``None``: that of this process, as far as it says which pod it is."""
 
     def surroundings(self) -> Surroundings:
-        """Those of a pod of the cluster, or of a process that knows only its domain."""
+        """Those of a pod of the cluster, or of this process, which knows only the domain."""
         here = {name: os.environ[name] for name in _WHO if name in os.environ}
         return Surroundings(
             environ=here if self._environ is None else self._environ,
