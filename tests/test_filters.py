@@ -3,12 +3,13 @@
 What they said is recorded; ids and record types are those of the question.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from tests.lookups import Found, Memory, Outcome, Send, Unknown, look, playing_of, pods
+from tests.lookups import Found, Memory, Outcome, Type, Unknown, look, playing_of, pods
+from tests.messages import nodata
 from tests.test_exchange import World
 
 _HEADER = 12
@@ -68,6 +69,15 @@ SAYS_SO = {
     ),
 }
 """An answer with an extended error (RFC 8914) that says why it is none."""
+BARE = {
+    "unbound, private-address": f"000081800001000000000001{WEB}0001000100002904d0000000000000",
+    "BIND, a response policy zone for addresses": (
+        f"000081830001000000000002{WEB}000100010372707a047465737400000600010000003c0026096c6f63616c"
+        "686f73740004726f6f74c0400000000100000e1000000258000151800000003c00002904d0000000000000"
+    ),
+    "blocky, filtering queryTypes": f"000081800001000000000000{WEB}001c0001",
+}
+"""A "no" without an SOA, to one record type, from servers that pass on the cluster's to others."""
 
 
 def at(asked: bytes, recorded: Mapping[str, str]) -> bytes:
@@ -79,14 +89,15 @@ def at(asked: bytes, recorded: Mapping[str, str]) -> bytes:
 
 def lookup_at(recorded: Mapping[str, str], *, known: bool, **wanted: Any) -> Outcome:
     """A lookup of a server that says the same to every question of a name."""
+    return lookup_by(lambda asked: at(asked, recorded), known=known, **wanted)
+
+
+def lookup_by(server: Callable[[bytes], bytes], *, known: bool, **wanted: Any) -> Outcome:
     memory = Memory()
     if known:
         assert isinstance(look({"web SRV": pods(web_0="10.0.0.1")}, memory).outcome, Found)
 
-    def handler(_send: Send) -> Any:
-        return lambda asked: at(asked, recorded)
-
-    return World(servers=1).play(playing_of(memory, **wanted), handler)
+    return World(servers=1).play(playing_of(memory, **wanted), lambda _send: server)
 
 
 @pytest.mark.parametrize("records", ["auto", "address"])
@@ -115,3 +126,21 @@ def test_an_answer_that_calls_itself_withheld_is_none_and_the_error_says_so(
     assert isinstance(outcome, Unknown)
     assert f"({word} by policy)" in str(outcome.error)
     assert "exempt the cluster's domain" in (outcome.error.hint or "")
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("records", ["auto", "address"])
+@pytest.mark.parametrize("family", ["prefer-ipv4", "prefer-ipv6", "any"])
+@pytest.mark.parametrize("of_type", [Type.A, Type.AAAA])
+@pytest.mark.parametrize("recorded", BARE.values(), ids=BARE)
+def test_a_bare_no_is_none_where_the_cluster_says_that_the_name_exists(
+    recorded: str, of_type: Type, family: str, records: str, *, known: bool
+) -> None:
+    def some(asked: bytes) -> bytes:
+        rdtype = asked[asked.index(0, _HEADER) + 2]
+        return at(asked, {WEB: recorded}) if rdtype == of_type else nodata(asked)
+
+    outcome = lookup_by(some, known=known, records=records, family=family)
+    assert isinstance(outcome, Unknown)
+    assert "for another record type that it exists" in str(outcome.error)
+    assert "rebinding protection" in (outcome.error.hint or "")

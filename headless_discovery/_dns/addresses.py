@@ -270,6 +270,8 @@ def _judge(look: Look, replies: Mapping[Type, Reply]) -> Asking[Outcome]:
     answers = [reply for reply in replies.values() if isinstance(reply, Answer)]
     doubted = [answer for answer in answers if not wanted.service.serves(answer.soa)]
     domain: Sequence[Reply] = ()
+    if verdict is Worth.CHECK and meaning.has_addresses(wanted, answers):
+        return Unknown(meaning.withheld(wanted, doubted[0]))
     if verdict is Worth.CHECK:
         said = [answer.servers or (answer.server,) for answer in doubted]
         servers = dict.fromkeys(itertools.chain.from_iterable(said))

@@ -90,6 +90,12 @@ def worth(
     return Worth.NOT_SERVED if len(came) == len(domain) else Worth.UNKNOWN
 
 
+def has_addresses(wanted: Wanted, answers: Iterable[Answer]) -> bool:
+    """Whether a name without addresses must have some: the cluster says that it exists."""
+    exists = any(no.rcode == "NOERROR" and wanted.service.serves(no.soa) for no in answers)
+    return exists and len(wanted.types) == 2
+
+
 def is_no_such_name(reply: Reply | None) -> bool:
     """NXDOMAIN, behind an alias too."""
     return isinstance(reply, Answer) and reply.rcode == "NXDOMAIN" and not reply.services
@@ -143,6 +149,18 @@ def not_served(wanted: Wanted, no: Answer) -> Unknown:
             "ClusterFirstWithHostNet), is a DNS proxy in between, or is cluster_domain wrong?",
             said=no,
         )
+    )
+
+
+def withheld(wanted: Wanted, no: Answer) -> LookupFailed:
+    """A "no" without proof about a name that exists: a server in between keeps its addresses."""
+    return _failed(
+        wanted,
+        f"{no.nameserver or 'DNS'} says {no.rcode} to {wanted.name} without an SOA of "
+        f"{wanted.service.domain}, and for another record type that it exists",
+        "Does this server remove private addresses (rebinding protection) or a family? Exempt the "
+        "cluster's domain there.",
+        said=no,
     )
 
 
