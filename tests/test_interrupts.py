@@ -215,6 +215,36 @@ def test_what_a_signal_handler_raises_comes_out_of_a_lookup_whatever_its_class(
     world.shows_the_truth(web)
 
 
+@pytest.mark.parametrize("way", HANDLERS)
+def test_what_a_signal_handler_raises_while_a_client_is_made_is_its_maker_s_alone(way: str) -> None:
+    handler, kind = HANDLERS[way]
+    made: list[Endpoint] = []
+    found: list[str] = []
+
+    def make(endpoint: Endpoint) -> str:
+        made.append(endpoint)
+        if len(made) == 1:
+            other.start()
+            other.join(0.02)  # by now it waits for this client
+            signal.raise_signal(signal.SIGALRM)
+        return "client"
+
+    def use() -> None:
+        with clients.use() as client:
+            found.append(client)
+
+    clients = Peers.static(["10.0.0.1:80"]).clients(make)
+    other = threading.Thread(target=use, daemon=True)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with pytest.raises(kind):
+            use()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    other.join(20)
+    assert (found, len(made)) == (["client"], 2)
+
+
 @pytest.mark.parametrize("call", ["connect", "send", "recv"])
 def test_an_alarm_is_no_error_of_the_socket_that_it_interrupts(
     call: str, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, Self, TypeVar
 
+from .._dns.sockets import is_an_interrupt
 from .._endpoint import Endpoint
 from .._errors import check_callable, check_is_a
 from .._selection import Key
@@ -88,7 +89,8 @@ class Clients(Pool[C]):
                     entry.client = self._make(endpoint)
                     entry.is_made = True
             except Exception as error:
-                claim.error = error
+                if not is_an_interrupt(error):  # which is this caller's own
+                    claim.error = error
                 raise
             finally:
                 # Without a call: on the way into one Python runs signal handlers, and one that
