@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headless_discovery import Endpoint, IncompleteAnswer, NoEndpoints, NoSuchPort, NotHeadless
+from headless_discovery import (
+    Endpoint,
+    IncompleteAnswer,
+    LookupFailed,
+    LookupTimeout,
+    NoEndpoints,
+    NoSuchPort,
+    NotHeadless,
+)
 from tests.lookups import (
     FAMILIES,
     NODATA,
@@ -168,6 +176,23 @@ def test_a_target_whose_needed_family_fails_makes_it_unknown(family: str) -> Non
         "web-0.web AAAA": addresses("fd00::1"),
     }
     assert look(zone, family=family).outcome == Unknown(SERVFAIL)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [SERVFAIL, LookupTimeout("no answer"), LookupFailed("REFUSED", rcode="REFUSED")],
+)
+@pytest.mark.parametrize("fails", range(3))
+def test_what_came_for_the_others_is_not_asked_for_again(fails: int, reply: LookupFailed) -> None:
+    """A server that limits rates answers some of hundreds of questions."""
+    memory = Memory()
+    zone: dict[str, Reply] = {"web SRV": srv(*((f"web-{n}.web", 80) for n in range(3)))}
+    zone |= {f"web-{n}.web A": addresses(f"10.0.0.{n + 1}") for n in range(3)}
+    failing = {**zone, f"web-{fails}.web A": reply}
+    assert look(failing, memory, family="ipv4").outcome == Unknown(reply)
+    looked = look(zone, memory, now=10, family="ipv4")
+    assert looked.batches == [["web SRV"], [f"web-{fails}.web A"]]
+    assert looked.found == [f"web-{n} 10.0.0.{n + 1} 80" for n in range(3)]
 
 
 @pytest.mark.parametrize("family", ["any", "prefer-ipv4"])

@@ -394,6 +394,7 @@ def ask_targets(
         of_it = [reply for each, reply in pairs if each.rdtype is family]
         look.note(family, silent=all(map(is_silence, of_it)))
     failed: dict[str, LookupFailed] = {}
+    unanswered: dict[Type, LookupFailed] = {}
     error: LookupFailed | None = None
     for question, reply in zip(questions, replies, strict=True):
         target, rdtype = question.name, question.rdtype
@@ -406,8 +407,7 @@ def ask_targets(
                 error = meaning.family_failed(wanted, rdtype, now - before.heard, reply)
         elif isinstance(reply, LookupFailed):
             failed[target] = reply
-            if wanted.needed is rdtype:
-                raise StopError(Unknown(reply))
+            unanswered.setdefault(rdtype, reply)
         else:
             meaning.check_whole([question], [reply])
             lacks = not reply.addresses and len(wanted.types) == 2
@@ -415,6 +415,8 @@ def ask_targets(
             told[target][rdtype] = Told(reply.addresses, now, now + reply.ttl, now + holds)
             if failure is not None:
                 failed.setdefault(target, failure)
+    if wanted.needed in unanswered:  # what came is known to the next lookup
+        raise StopError(Unknown(unanswered[wanted.needed]))
     members = {
         target: tuple(itertools.chain(glue.get(target, ()), *map(_ADDRESSES, known.values())))
         for target, known in told.items()
