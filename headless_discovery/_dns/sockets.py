@@ -187,7 +187,7 @@ def is_an_interrupt(error: Exception) -> bool:
     error of the caller's own). A wait by itself raises `OSError`, or of `select` `ValueError`.
     """
     codes: set[object] = set()
-    for handler in filter(callable, map(signal.getsignal, signal.valid_signals())):
+    for handler in filter(callable, map(signal.getsignal, range(1, signal.NSIG))):
         called: Any = getattr(handler, "func", handler)  # of `functools.partial`
         codes |= {getattr(each, "__code__", None) for each in (called, type(called).__call__)}
     if isinstance(error, TimeoutError) or not isinstance(error, OSError | ValueError):
