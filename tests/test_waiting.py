@@ -21,6 +21,7 @@ from headless_discovery import (
     peers,
 )
 from headless_discovery.testing import FakeClock, FakeCluster, FakeService
+from tests.conftest import MOST_WORDS
 from tests.tasks import LIBRARIES, LibraryName, run
 
 EXACT = Policy(jitter=0)
@@ -108,7 +109,7 @@ def test_what_is_kept_through_trouble_does_not_count(
     kubia.endpoints()
     cluster.fail("servfail")
     cluster.clock.advance(60)
-    with pytest.raises(NotReady, match="2 known from before"):
+    with pytest.raises(NotReady, match=r"saw none \(stale, 2 kept\)"):
         kubia.wait_ready(timeout=20)
 
 
@@ -261,7 +262,7 @@ def test_an_empty_answer_begins_anew(cluster: FakeCluster, web: FakeService) -> 
 def test_a_set_that_is_not_confirmed_in_time_is_told_apart(web: FakeService) -> None:
     cluster = FakeCluster(ttl=30, cache=30)
     cluster.add_service("web", ports=[80]).scale(2)
-    with pytest.raises(NotReady, match="the same set for 5 s") as raised:
+    with pytest.raises(NotReady, match="unchanged for 5 s") as raised:
         cluster.peers("web").wait_ready(at_least=2, stable_for=5, timeout=10)
     assert raised.value.seen == 2
     assert "DNS cache" in str(raised.value.hint)
@@ -290,6 +291,23 @@ def test_not_ready_says_what_was_seen_for_how_long_and_what_to_check(
         assert advice in str(error.hint)
 
 
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("see_self", [True, False])
+@pytest.mark.parametrize("during", ["life", "an outage"])
+def test_whatever_was_waited_for_is_told_in_25_words(
+    include_self: bool, see_self: bool, during: str, cluster: FakeCluster, web: FakeService
+) -> None:
+    pod = web.scale(4)[0]
+    kubia = pod.peers("web", port="http", include_self=include_self)
+    kubia.endpoints()
+    if during == "an outage":
+        cluster.clock.advance(30)
+        cluster.fail("servfail")
+    with pytest.raises(NotReady, match="unchanged for 60 s") as raised:
+        kubia.wait_ready(at_least=20, stable_for=60, timeout=90, see_self=see_self)
+    assert len(str(raised.value).split()) <= MOST_WORDS
+
+
 def test_of_many_that_were_seen_only_some_are_named(cluster: FakeCluster, web: FakeService) -> None:
     web.scale(12)
     with pytest.raises(NotReady, match=r"Seen: web-0, web-1, web-2, web-3, web-4 and 7 more\."):
@@ -305,7 +323,7 @@ def test_not_ready_tells_the_last_failure(cluster: FakeCluster, web: FakeService
 
 
 def test_nobody_ready_is_told_with_what_dns_said(cluster: FakeCluster, web: FakeService) -> None:
-    with pytest.raises(NotReady, match=r"(?s)saw none; the state is empty.*NXDOMAIN.*deadlock"):
+    with pytest.raises(NotReady, match=r"(?s)saw none \(empty\).*NXDOMAIN.*deadlock"):
         cluster.peers("web").wait_ready(timeout=3)
 
 

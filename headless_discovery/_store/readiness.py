@@ -125,14 +125,14 @@ class Readiness:
         )
 
     def __str__(self) -> str:
-        """For people."""
+        """For people, in few words: an error has 25 in all."""
         text = f"at least {self.at_least} peer{'' if self.at_least == 1 else 's'}"
-        if not self.include_self:
-            text += " besides this pod"
         if self.see_self:
-            text += ", this pod in the answer"
+            text += ", this pod among them" if self.include_self else " and this pod"
+        elif not self.include_self:
+            text += " besides this pod"
         if self.stable_for:
-            text += f", the same set for {self.stable_for:g} s"
+            text += f", unchanged for {self.stable_for:g} s"
         return text
 
     def counted(self, view: View) -> tuple[Endpoint, ...]:
@@ -180,8 +180,7 @@ class Readiness:
             saw = f"saw {len(seen)}, for {in_seconds(now - run.first.at)}"
         else:
             kept = len(snapshot.endpoints)
-            known = f" ({kept} known from before)" if kept else ""
-            saw = f"saw none{known}; the state is {snapshot.state}"
+            saw = f"saw none ({snapshot.state}{f', {kept} kept' if kept else ''})"
         return NotReady(
             f"{service} was not ready after {in_seconds(waited)}: wanted {self}; {saw}",
             hint=self._hint(view, seen),
