@@ -7,6 +7,7 @@ not reply delays no other, and closing one ends its thread.
 """
 
 import atexit
+import contextlib
 import functools
 import math
 import os
@@ -172,7 +173,8 @@ class _Flights(Shell):
 
     def turn(self) -> None:
         """One lookup in the background."""
-        self.lead()
+        with contextlib.suppress(Exception):  # of a handler that gevent calls here, at its very end
+            self.lead()
 
     def after_fork(self) -> None:  # pragma: no cover - in a child: tests/test_life.py
         """In the child: other threads are gone, and with them what they held."""

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -317,6 +317,24 @@ def test_what_is_raised_into_a_wait_of_the_background_is_a_lookup_that_failed(
                 time.sleep(0.001)
             web.wait_ready(3, timeout=20)
             assert web.stats.unknown  # so the background waits before it tries again
+
+
+def test_what_is_raised_at_the_end_of_a_lookup_of_the_background_does_not_end_it() -> None:
+    told, errors = threading.Event(), [LimitError()]
+
+    class Struck(Clock):
+        def spawn(self, call: Callable[[], None]) -> None:
+            if errors:
+                raise errors.pop()
+            super().spawn(call)
+
+    with World().cluster.serve() as server:
+        resolver = Resolver([server.nameserver])
+        web = peers("web.default", resolver=resolver, policy=EAGER, clock=Struck())
+        with closing(web):
+            web.on_change(lambda _: told.set())
+            assert told.wait(20)
+    assert not errors
 
 
 @pytest.mark.parametrize("error", [OSError(12, "no memory"), ValueError("descriptor out of range")])
