@@ -171,7 +171,9 @@ class Observations:
         if not self.servers_answer:
             return Unseen("no name server answers")
         if probe is not None and probe.answer is not None:
-            return Unseen("the answer was truncated")
+            if is_usable(probe.answer):
+                return Unseen("the answer was truncated")
+            return Unseen(f"{probe.server} answers {probe.answer.rcode}")
         return Unseen(probe.reason or "no answer" if probe is not None else "it was not queried")
 
     @property

@@ -55,7 +55,8 @@ def sizes(seen: Observations) -> Finding:
             "Names are then learnt by PTR, once for each address. About 4,000 addresses fit.",
             split,
         )
-    limit = _LARGEST * max(count, 1) // whole.size
+    count = count or len(whole.answer.services) or len(whole.answer.addresses)
+    limit = _LARGEST * count // whole.size
     said = f"{name}: {whole.size} bytes for {counted(count, 'pod')}, over TCP; about {limit} fit"
     if 2 * whole.size < _LARGEST:
         return ok(said)

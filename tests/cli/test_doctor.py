@@ -1013,6 +1013,26 @@ def test_an_answer_near_the_limit_is_warned_of() -> None:
     assert found.means == "More than half of what DNS can carry."
 
 
+@pytest.mark.parametrize("kind", ["servfail", "refused"])
+@pytest.mark.parametrize("pods", [100, 400, 1000])
+def test_where_srv_fails_the_pods_of_the_addresses_are_counted(
+    pods: int, kind: Literal["servfail", "refused"]
+) -> None:
+    cluster = of_many(pods)
+    cluster.fail(kind, qtype="SRV")
+    found = doctor(cluster, "many")[SIZES]
+    assert f" bytes for {pods:,} pods, over TCP; about 14" in found.seen
+
+
+@pytest.mark.parametrize(("kind", "rcode"), [("refused", "REFUSED"), ("servfail", "SERVFAIL")])
+@pytest.mark.parametrize("title", ["headless Service", "published pods"])
+def test_a_server_that_answers_nothing_of_the_service_is_quoted(
+    cluster: FakeCluster, title: str, kind: Literal["servfail", "refused"], rcode: str
+) -> None:
+    cluster.fail(kind, name=WEB)
+    assert rcode in doctor(cluster)[title].seen
+
+
 def test_srv_that_does_not_fit_is_warned_of_while_addresses_do() -> None:
     found = doctor(of_many(800), "many")
     assert found[SIZES].level == "warn"
