@@ -17,6 +17,8 @@ from headless_discovery import (
     NoSuchPort,
     NotHeadless,
 )
+from headless_discovery.testing import FakeCluster
+from tests.conftest import MOST_WORDS
 from tests.lookups import (
     FAMILIES,
     NODATA,
@@ -566,6 +568,24 @@ def test_numbers_of_a_named_port_that_do_not_agree_are_incomplete() -> None:
     assert isinstance(looked.error, IncompleteAnswer)
     assert "80, 81" in str(looked.error)
     assert "port= as a number" in looked.advice
+
+
+@pytest.mark.parametrize(
+    ("count", "seen"),
+    [(4, "80, 81, 82, 83)"), (5, "80, 81, 82, 83, ...)"), (30, "80, 81, 82, 83, ...)")],
+)
+def test_of_many_numbers_some_are_named(count: int, seen: str) -> None:
+    answer = cut(srv(*((f"web-{each}.web", 80 + each) for each in range(count))))
+    looked = look({**LARGE, "_http._tcp.web SRV": answer}, port="http")
+    assert f"(numbers seen: {seen}" in str(looked.error)
+    assert len(str(looked.error).split()) <= MOST_WORDS
+    cluster = FakeCluster()
+    ports = {f"p{each}": 80 + each for each in range(count)}
+    cluster.add_service("web", ports=ports).scale(1)
+    with pytest.raises(NoSuchPort) as raised:
+        cluster.peers("web", port="http").endpoints()
+    assert str(raised.value).endswith(f"the port numbers that DNS shows: {seen.rstrip(')')}")
+    assert len(str(raised.value).split()) <= MOST_WORDS
 
 
 def test_a_cut_srv_answer_without_any_number_is_incomplete_for_a_named_port() -> None:

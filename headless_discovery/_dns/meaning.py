@@ -5,7 +5,7 @@ lookup.
 """
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .._endpoint import Empty, Outcome, Unknown, Wrong, dashed
 from .._errors import (
@@ -22,6 +22,7 @@ from .names import ServiceName
 from .steps import Question, Reply
 from .wanted import Look, Wanted
 
+_AT_MOST_LISTED = 4
 _REFUSALS = ("REFUSED", "NOTIMP", "FORMERR")
 """Response codes of servers that will not, or cannot, answer a record type."""
 
@@ -235,7 +236,7 @@ def external(wanted: Wanted, alias: str) -> Wrong:
 def no_such_port(wanted: Wanted, numbers: Iterable[int]) -> Wrong:
     """There are pods, none of which publishes the port."""
     service = wanted.service
-    seen = ", ".join(map(str, sorted(set(numbers) - {0}))) or "none"
+    seen = _some(set(numbers) - {0})
     return Wrong(
         NoSuchPort(
             f"{service} has pods, but no port named {wanted.port!r} over "
@@ -244,6 +245,12 @@ def no_such_port(wanted: Wanted, numbers: Iterable[int]) -> Wrong:
             f"int; if the port is new, caches may differ for some seconds.",
         )
     )
+
+
+def _some(numbers: Collection[int]) -> str:
+    """The first ones, for people: a Service may have many ports, and an error has 25 words."""
+    listed = [str(number) for number in sorted(numbers)[:_AT_MOST_LISTED]]
+    return ", ".join([*listed, *["..."] * (len(numbers) > len(listed))]) or "none"
 
 
 def check_targets(wanted: Wanted, answer: Answer) -> None:
@@ -272,10 +279,9 @@ def common_port(wanted: Wanted, services: Answer | None) -> int | None:
     if len(numbers) == 1:
         return numbers.pop()
     if isinstance(wanted.port, str):
-        seen = ", ".join(map(str, sorted(numbers))) or "none"
         text = (
-            f"{wanted.name}. SRV does not fit into an answer, and the received part does "
-            f"not have one number for port {wanted.port!r} (numbers seen: {seen})"
+            f"{wanted.name}. SRV does not fit into an answer, and what came has "
+            f"no single number for port {wanted.port!r} (numbers seen: {_some(numbers)})"
         )
         hint = "Give port= as a number, or split the Service."
         raise StopError(Unknown(_failed(wanted, text, hint, said=services, kind=IncompleteAnswer)))
