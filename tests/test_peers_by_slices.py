@@ -689,6 +689,7 @@ def test_who_interrupts_the_choice_of_auto_decides_nothing(
         ):
             with pytest.raises(Interrupted), interrupted_after(0.1):
                 peers.pick()
+            api.faults.clear()  # a busy machine may have requested nothing before the interrupt
             assert peers.pick().address == "10.0.0.1"
             assert peers.snapshot.source == "api"
     assert not any("by DNS, since" in line for line in caplog.messages)
