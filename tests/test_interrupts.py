@@ -273,7 +273,8 @@ def test_an_alarm_is_no_error_of_the_socket_that_it_interrupts(
 class Poll:
     """`select.poll` of green threads, which are told something while they wait."""
 
-    error: Exception
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def register(self, _descriptor: int, _mask: int) -> None:
         pass
@@ -288,8 +289,7 @@ class Poll:
 def test_what_is_raised_into_a_wait_as_by_gevent_s_timeout_comes_out_of_the_lookup(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(select, "poll", Poll)
-    monkeypatch.setattr(Poll, "error", error, raising=False)
+    monkeypatch.setattr(select, "poll", lambda: Poll(error))
     web = peers("web.default", resolver=Resolver(["127.0.0.1"]))
     with pytest.raises(type(error)) as came:
         web.refresh()
@@ -303,10 +303,9 @@ def test_what_is_raised_into_a_wait_of_the_background_is_a_lookup_that_failed(
     real = select.poll
 
     def poll() -> Any:
-        return Poll() if threading.current_thread().name == "headless-discovery" else real()
+        return Poll(error) if threading.current_thread().name == "headless-discovery" else real()
 
     monkeypatch.setattr(select, "poll", poll)
-    monkeypatch.setattr(Poll, "error", error, raising=False)
     with World().cluster.serve() as server:
         resolver, policy = Resolver([server.nameserver]), Policy(refresh_floor=1e-6)
         with peers(
@@ -341,8 +340,7 @@ def test_what_is_raised_at_the_end_of_a_lookup_of_the_background_does_not_end_it
 def test_what_a_wait_raises_by_itself_is_a_lookup_that_failed(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(select, "poll", Poll)
-    monkeypatch.setattr(Poll, "error", error, raising=False)
+    monkeypatch.setattr(select, "poll", lambda: Poll(error))
     web = peers("web.default", resolver=Resolver(["127.0.0.1"]))
     with pytest.raises(headless_discovery.LookupFailed):
         web.refresh()

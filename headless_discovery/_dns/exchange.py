@@ -479,7 +479,7 @@ class _Exchange:
                 self._settle(talk, attrs.evolve(part, server=server, no_tcp=why))
                 return
             talk.note(server, part)
-        talk.parts = {}
+        talk.parts = _NONE
         self._conclude(talk)
 
 

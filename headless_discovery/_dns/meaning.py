@@ -157,8 +157,7 @@ def withheld(wanted: Wanted, no: Answer) -> LookupFailed:
     """A "no" without proof about a name that exists: a server in between keeps its addresses."""
     return _failed(
         wanted,
-        f"{no.nameserver or 'DNS'} says {no.rcode} to {wanted.name} without an SOA of "
-        f"{wanted.service.domain}, and for another record type that it exists",
+        f"{_without_proof(wanted, no)}, and for another record type that it exists",
         "Does this server remove private addresses (rebinding protection) or a family? Exempt the "
         "cluster's domain there.",
         said=no,
@@ -167,11 +166,16 @@ def withheld(wanted: Wanted, no: Answer) -> LookupFailed:
 
 def said_once(wanted: Wanted, no: Answer) -> Unknown:
     """A "no" without proof, where pods were known a moment ago."""
-    text = (
-        f"{no.nameserver or 'DNS'} says {no.rcode} to {wanted.name} without an SOA of "
-        f"{wanted.service.domain}: it is queried again before that counts"
-    )
+    text = f"{_without_proof(wanted, no)}: it is queried again before that counts"
     return Unknown(_failed(wanted, text, said=no))
+
+
+def _without_proof(wanted: Wanted, no: Answer) -> str:
+    """What was said, for people."""
+    return (
+        f"{no.nameserver or 'DNS'} says {no.rcode} to {wanted.name} without an SOA of "
+        f"{wanted.service.domain}"
+    )
 
 
 def _failed(
